@@ -452,6 +452,9 @@ int image_check(const void *bytes, size_t len, char reason[IMAGE_REASON_MAX]) MU
 /* The checksum that belongs into the image: SipHash over everything but the field itself. */
 uint64_t image_checksum(const struct image *image);
 
+/* Where the search for a domain begins: its hash, to be masked with the number of slots less one. */
+uint64_t image_domain_hash(const char *name, size_t len);
+
 /* ---- everything below: only after image_check(); safe on a worker: no allocation, no system call ----- */
 
 /* What the lists say about a client. One search in the index and the few pieces below it. */
