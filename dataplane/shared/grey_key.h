@@ -17,7 +17,7 @@
 #include "dataplane/shared/addr.h"
 #include "dataplane/shared/siphash.h"
 
-#define GREY_PATH_MAX 320 /* the longest address that is looked at; more bytes are hashed as they are */
+#define GREY_PATH_MAX 320 /* bytes of an address that count; SMTP allows 256 (RFC 5321 4.5.3.1.3) */
 
 /*
  * Write the normal form of a sender ("" for the null sender) or a recipient, without brackets, to ret.

@@ -125,6 +125,19 @@ uint64_t grey_table_entries(const struct grey_table *table);
  */
 void grey_table_lookup(const struct grey_table *table, struct grey_query *query, unsigned n);
 
+/* Seconds since then_sec; below zero counts as zero. */
+static inline uint32_t grey_age(uint32_t now_sec, uint32_t then_sec)
+{
+        return now_sec > then_sec ? now_sec - then_sec : 0;
+}
+
+/* Has the present wait ended with an accepted delivery? Whether that is still remembered, grey_judge() says.
+ */
+static inline bool grey_is_passed(const struct grey_facts *facts)
+{
+        return facts->last_pass_sec != 0 && facts->last_pass_sec >= facts->first_sec;
+}
+
 /*
  * What the facts mean under a policy. A pure function; ages below zero (a clock that went back) count as
  * zero. ret_wait_sec  set on NEW, WAIT and RESTART only: seconds until a retry passes, at least 1.
