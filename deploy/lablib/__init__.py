@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab: a whole appliance and the world around it on one machine. deploy/lab is its command.
+
+    names      every name, address and path, derived from the lab's own name
+    netns      calls inside a network namespace
+    net        namespaces, veth pairs, addresses and routes
+    world      DNS, blocklists, Redis, the backends: their settings and commands
+    appliance  the site part of the policy, and the commands of the appliance's own programs
+    supervisor keeps the processes running, as systemd would
+    lab        up, down, status, env
+    sink       a small SMTP server that stores what it gets and misbehaves when told
+    demo       real clients, and a table of what became of them
+
+The standard library of Debian's python3 is all it needs.
+"""
