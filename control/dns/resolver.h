@@ -33,7 +33,8 @@ struct dns_server {
 struct dns_resolver_conf {
         struct dns_server servers[RESOLVER_SERVERS_MAX];
         unsigned servers_used;
-        uint32_t deadline_ms; /* three tries of every server end before this, 100 to 60000 */
+        uint32_t timeout_ms;  /* of the first try; later tries wait twice as long each */
+        uint32_t deadline_ms; /* all tries end before this: the timeout is cut where they would not */
 };
 
 /* One finished question. */
@@ -57,7 +58,7 @@ void dns_resolver_free(struct dns_resolver *resolver);
  * the old setting stays.
  */
 int dns_resolver_configure(struct dns_resolver *resolver, const struct dns_resolver_conf *conf,
-                           uint64_t now_ms) MUST_CHECK;
+                           uint64_t now_us) MUST_CHECK;
 
 /*
  * Ask for records of one type. name: absolute, without the last dot. The reply carries the tag.
@@ -66,8 +67,9 @@ int dns_resolver_configure(struct dns_resolver *resolver, const struct dns_resol
 int dns_resolver_ask(struct dns_resolver *resolver, enum dns_type type, const char *name, uint64_t tag,
                      uint64_t now_us) MUST_CHECK;
 
-/* Questions that can be asked before the window is full. */
+/* Questions that can be asked before the window is full, and questions without a reply yet. */
 unsigned dns_resolver_room(const struct dns_resolver *resolver);
+unsigned dns_resolver_in_flight(const struct dns_resolver *resolver);
 
 /* The descriptor to wait on (readable), and the longest wait in milliseconds (-1: for ever). */
 int dns_resolver_fd(const struct dns_resolver *resolver);

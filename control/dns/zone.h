@@ -39,6 +39,11 @@ enum dns_reading {
         DNS_READING_USED,
 };
 
+struct dns_list_stats {
+        uint64_t hits;
+        uint64_t unique_hits; /* no other list of its kind had the client */
+};
+
 /* Writer: dns. Reader: metrics and greylinectl, same thread. */
 struct dns_zone_stats {
         uint64_t queries;
@@ -46,11 +51,6 @@ struct dns_zone_stats {
         uint64_t skipped; /* clients not asked because the zone was down or held its share of the window */
         uint64_t latency[ZONE_LATENCIES];
         uint64_t probes, probes_failed;
-};
-
-struct dns_list_stats {
-        uint64_t hits;
-        uint64_t unique_hits; /* no other block list had the client */
 };
 
 struct dns_zone {
@@ -102,6 +102,10 @@ enum dns_probe {
  * Returns 0, or -ENAMETOOLONG.
  */
 int dns_zone_name(const char *domain, const struct addr *addr, char name[DNS_NAME_MAX]) MUST_CHECK;
+
+/* The name of one probe: as above, but the IPv6 forms of the test entries as nibbles. */
+int dns_zone_probe_name(const char *domain, enum dns_probe kind, const struct addr *addr,
+                        char name[DNS_NAME_MAX]) MUST_CHECK;
 
 /* The same for the reverse tree: in-addr.arpa or ip6.arpa. Always fits. */
 void dns_reverse_name(const struct addr *addr, char name[DNS_NAME_MAX]);
