@@ -4,10 +4,9 @@
 
 It reads what to run from lab.json, starts everything in order, starts again what ends, and writes the present
 pids to pids.json at every change. A file in the directory hold/ named like a process stops that process and
-keeps it stopped. SIGTERM stops everything in reverse order. All processes die with the supervisor.
+keeps it stopped. SIGTERM stops everything in reverse order.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -26,13 +25,9 @@ STOP_SEC = 8.0           # between SIGTERM and SIGKILL
 TICK_SEC = 0.1
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
-
 
 def _in_child():
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Service:
