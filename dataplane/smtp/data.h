@@ -68,37 +68,41 @@ enum smtp_data_fault {
 
 /* One message's state. Caller's memory; nothing to free. Fields up to `fault` may be read, none written. */
 struct smtp_data {
-        uint64_t
-            size; /* octets so far as RFC 1870 counts them, after normalising; at the end: of the message */
+        uint64_t size;     /* octets so far as RFC 1870 counts them, normalised; at the end: of the message */
         uint64_t received; /* octets consumed, the end included */
-        uint32_t mended; /* bare newlines and NULs that were normalised (or, with REJECT, seen); saturates */
-        uint16_t hops;   /* Received lines seen */
-        uint8_t fault;   /* enum smtp_data_fault */
+        uint32_t mended;   /* bare newlines and NULs seen; saturates */
+        uint16_t hops;     /* Received lines seen; saturates */
+        uint8_t fault;     /* enum smtp_data_fault */
         /* private */
         uint8_t state;
-        uint8_t held;
-        uint8_t header; /* where in the header section, and how much of "Received:" has matched */
-        uint8_t flags;
+        uint8_t header; /* how much of "received:" the present header line has matched */
+        bool is_first;  /* nothing came before the present line start: no CR LF is held there */
         uint64_t line_len;
 };
 static_assert(sizeof(struct smtp_data) <= 48, "an idle session stays small");
 
 enum smtp_data_result {
-        SMTP_DATA_MORE, /* go on: offer what was not consumed and what comes next */
-        SMTP_DATA_END, /* the end was consumed; what lies behind it is commands. Accept only if fault is OK */
-        SMTP_DATA_REFUSED, /* a fault: abort the backend now; go on offering until SMTP_DATA_END, or close */
+        SMTP_DATA_MORE,    /* go on: offer what was not consumed and what comes next */
+        SMTP_DATA_END,     /* the end was consumed; behind it are commands. Accept only if fault is OK */
+        SMTP_DATA_REFUSED, /* a fault: abort the backend; go on offering until SMTP_DATA_END, or close */
 };
+
+/* The most octets that come out of len octets in, with what was held back before. */
+#define SMTP_DATA_OUT_MAX(len) (2 * (len) + 4)
 
 void smtp_data_init(struct smtp_data *data);
 
 /*
- * Take octets of a message. The result is the same however the stream is cut.
- * bytes, len    only read; len at most 2^31. References in out point into these octets.
- * out, max_out  room for spans, SMTP_DATA_SPANS_MIN or more; when it is used up the call ends early (MORE
- * with consumed < len): pass the spans on and call again with the rest. ret_n_out     always set.
- * ret_consumed  always set. Held octets count as consumed: nothing of the input is needed after the call
- * except what out refers to. Safe on a worker: no allocation, and no octet is looked at one by one unless it
- * may matter.
+ * Take octets of a message. What comes out is the same however the stream is cut.
+ *
+ * bytes, len    only read; len is less than 2^31. References in out point into these octets.
+ * out, max_out  room for spans, SMTP_DATA_SPANS_MIN or more. When it is used up the call ends early, with
+ *               MORE and consumed < len: pass the spans on and call again with the rest.
+ * ret_n_out     always set; 0 once there is a fault.
+ * ret_consumed  always set. Held octets count as consumed: after the call nothing of the input is needed but
+ *               what out refers to.
+ *
+ * Safe on a worker: no allocation; only octets that may matter are looked at one by one.
  */
 enum smtp_data_result smtp_data_input(struct smtp_data *data, const struct smtp_data_conf *conf,
                                       const uint8_t *bytes, size_t len, struct smtp_span *out, size_t max_out,

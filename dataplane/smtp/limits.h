@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every limit of the SMTP parts, with its section of RFC 5321 unless it says otherwise. Octets, CR LF
- * included. */
+/* Every limit of the SMTP parts, with its section of RFC 5321 unless it says otherwise. Octets, CR LF included. */
 #ifndef GREYLINE_SMTP_LIMITS_H
 #define GREYLINE_SMTP_LIMITS_H
 
@@ -20,7 +19,9 @@ enum {
         SMTP_SIZE_DIGITS_MAX = 20, /* RFC 1870, 3: size-value = 1*20DIGIT */
         SMTP_ERRORS_MAX = 10,      /* ours: protocol errors in a session before 421 */
         SMTP_IDLE_COMMANDS_MAX =
-            50, /* ours: commands since the last message that move nothing (NOOP, RSET, ...) */
+            100, /* ours: commands since the last message that move nothing (NOOP, RSET) */
+        SMTP_RCPT_OVERSHOOT_MAX =
+            1000,                    /* ours: refused RCPT of one message before each one is an error too */
         SMTP_DISCARD_MAX = 16384,    /* ours: octets of one overlong line that are thrown away before 421 */
         SMTP_ANSWER_LINE_MAX = 2048, /* ours: a reply line of a backend may be longer than the RFC says */
         SMTP_ANSWER_LINES_MAX = 100, /* ours: lines of one reply of a backend */

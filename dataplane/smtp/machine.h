@@ -12,8 +12,8 @@
  *      for (;;) {
  *              used = smtp_input(&m, &conf, bytes, len, &action);
  *              drop `used` octets from the queue;
- *              if (action.act == SMTP_ACT_NONE)
- *                      break;      (wait for more, or gather: see smtp_input)
+ *              if (action.act == SMTP_ACT_NONE && used == 0)
+ *                      break;      (wait for more)
  *              act on it; stop when a decision must wait for somebody else
  *      }
  *
@@ -132,10 +132,13 @@ void smtp_greet(struct smtp_machine *machine, enum smtp_decision decision);
 
 /*
  * Take one command.
- * bytes, len  contiguous unread octets; only read. A line that is not complete consumes nothing and gives
- * NONE: call again when there is more. Where the queue holds more octets than this contiguous piece, gather
- *             SMTP_LINE_MAX of them (or all) into one buffer and offer that: with SMTP_LINE_MAX octets there
- * is always progress. ret         always set. Returns the octets consumed, 0 to len. Safe on a worker.
+ * bytes, len  contiguous unread octets; only read. A line that is not complete consumes nothing and gives NONE:
+ *             call again when there is more. Where the queue holds more than this contiguous piece, copy
+ *             SMTP_LINE_MAX octets of it (or all) into one buffer and offer that: with SMTP_LINE_MAX octets
+ *             there is always progress.
+ * ret         always set.
+ * Returns the octets consumed, 0 to len; NONE may come with some (an overlong line is thrown away).
+ * Safe on a worker.
  */
 size_t smtp_input(struct smtp_machine *machine, const struct smtp_conf *conf, const uint8_t *bytes,
                   size_t len, struct smtp_action *ret);

@@ -40,6 +40,8 @@ enum smtp_path_verdict {
 /* What may stand in the place of a mailbox. */
 #define SMTP_PATH_MAY_BE_NULL       0x1u /* <> (MAIL) */
 #define SMTP_PATH_MAY_BE_POSTMASTER 0x2u /* <postmaster> without a domain (RCPT, 4.1.1.3) */
+#define SMTP_PATH_MAY_BE_LONG                                                                                \
+        0x4u /* a local part over 64 octets (MAIL): large senders' bounce addresses are */
 
 /*
  * Parse a path that starts at text[0], which must be '<', up to and including its '>'.
@@ -58,7 +60,7 @@ enum smtp_path_verdict smtp_path_parse(const char *text, size_t len, unsigned in
  */
 enum smtp_path_verdict smtp_domain_parse(const char *text, size_t len, char *ret, size_t *ret_len) MUST_CHECK;
 
-/* The domain of a path: not NUL-ended apart from the path itself; path->domain_len octets. */
+/* The domain of a path: domain_len octets and a NUL; empty where there is none. */
 static inline const char *smtp_path_domain(const struct smtp_path *path)
 {
         return path->text + (path->domain_len ? path->local_len + 1u : path->len);
