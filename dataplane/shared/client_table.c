@@ -366,6 +366,32 @@ enum client_write client_table_write_zones(struct client_table *table, const str
         return write;
 }
 
+enum client_write client_table_set_zones(struct client_table *table, const struct addr *addr, uint32_t clear,
+                                         uint32_t listed, uint32_t expire_sec, uint32_t now_sec)
+{
+        uint64_t hash = hash_address(table, addr), line;
+        enum client_write write;
+
+        if (is_free(address_word(addr)))
+                return CLIENT_WRITE_DONE;
+        line = take_line(table, addr, hash, now_sec, &write);
+        for (unsigned index = 0; index < 2; index++) {
+                struct word16 cell = { .high = (uint64_t)tag_of(hash) << 32 | MAX(expire_sec, 1) };
+
+                for (unsigned i = 0; i < ZONES_CELL; i++) {
+                        uint32_t bit = 1u << (index * ZONES_CELL + i);
+
+                        if (listed & bit)
+                                cell.low |= (uint64_t)CLIENT_ZONE_LISTED << (4 * i);
+                        else if (clear & bit)
+                                cell.low |= (uint64_t)CLIENT_ZONE_CLEAR << (4 * i);
+                }
+                if (cell.low != 0)
+                        replace(&table->line[line].zones[index], cell);
+        }
+        return write;
+}
+
 enum client_write client_table_write_ptr(struct client_table *table, const struct addr *addr,
                                          enum client_ptr ptr, uint64_t pool, const char *name,
                                          size_t name_len, uint32_t expire_sec, uint32_t now_sec)

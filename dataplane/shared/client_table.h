@@ -122,6 +122,13 @@ enum client_write client_table_write_zones(struct client_table *table, const str
                                            uint32_t zones, enum client_zone result, uint32_t expire_sec,
                                            uint32_t now_sec);
 
+/*
+ * Replace the answers of all zones of a cell (16 zones) that clear or listed names, and their time of expiry;
+ * cells that neither names stay. For answers that were all asked again, before the old ones expired.
+ */
+enum client_write client_table_set_zones(struct client_table *table, const struct addr *addr, uint32_t clear,
+                                         uint32_t listed, uint32_t expire_sec, uint32_t now_sec);
+
 /* pool: 0 for none. name is used with CLIENT_PTR_CONFIRMED only; longer than CLIENT_NAME_MAX: not kept. */
 enum client_write client_table_write_ptr(struct client_table *table, const struct addr *addr,
                                          enum client_ptr ptr, uint64_t pool, const char *name,
