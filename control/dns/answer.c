@@ -310,8 +310,8 @@ static void read_answers(struct reader *reader, unsigned answers, unsigned autho
                         return;
         ret->status = DNS_NONE;
         /* Behind a cut answer section the authority is out of reach. */
-        ret->ttl_sec = MIN(ret->ttl_sec, kept < answers ? DNS_TTL_NONE_DEFAULT :
-                                                          absence_ttl(*reader, bounded(authority, ret)));
+        ret->ttl_sec = MIN(ret->ttl_sec, kept < answers ? DNS_TTL_NONE_DEFAULT
+                                                        : absence_ttl(*reader, bounded(authority, ret)));
 }
 
 void dns_answer_parse(const uint8_t *message, size_t len, const char *name, enum dns_type type,

@@ -14,7 +14,7 @@
 #include "dataplane/shared/addr.h"
 
 #define DNS_NAME_MAX    256u /* text of a name with its NUL (RFC 1035 2.3.4: 253 characters) */
-#define DNS_ADDRS_MAX   32u  /* addresses kept of one answer */
+#define DNS_ADDRS_MAX   128u /* addresses kept of one answer */
 #define DNS_PTRS_MAX    5u   /* names kept of one answer */
 #define DNS_RECORDS_MAX 128u /* records walked of one answer */
 #define DNS_ALIASES_MAX 8u   /* aliases followed */
@@ -37,13 +37,13 @@ enum dns_status {
 
 struct dns_answer {
         enum dns_status status;
-        uint32_t ttl_sec;                          /* of the records and aliases, or of the absence (RFC 2308) */
-        bool cut;                                  /* there was more than is kept here */
+        uint32_t ttl_sec; /* of the records and aliases, or of the absence (RFC 2308) */
+        bool cut;         /* there was more than is kept here */
         unsigned addrs_used;
-        struct addr addrs[DNS_ADDRS_MAX];          /* A and AAAA */
+        struct addr addrs[DNS_ADDRS_MAX]; /* A and AAAA */
         unsigned names_used;
-        char names[DNS_PTRS_MAX][DNS_NAME_MAX];    /* PTR: lower case, only those that are host names */
-        unsigned names_refused;                    /* PTR: names that no host can have */
+        char names[DNS_PTRS_MAX][DNS_NAME_MAX]; /* PTR: lower case, only those that are host names */
+        unsigned names_refused;                 /* PTR: names that no host can have */
 };
 
 #define DNS_TTL_NONE_DEFAULT 300u /* an absence without SOA */

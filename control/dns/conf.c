@@ -38,7 +38,8 @@ void dns_conf_from_image(struct dns_conf *conf, const struct image *image)
         memset(conf, 0, sizeof(*conf));
         conf->deadline_ms = between(dns->deadline_ms, 100, 60000);
         conf->queue_max = between(dns->queue_max, 1, DNS_QUESTIONS_MAX);
-        conf->share_max = between(conf->queue_max * between(dns->network_share, 1, 100) / 100, 1, conf->queue_max);
+        conf->share_max =
+            between(conf->queue_max * between(dns->network_share, 1, 100) / 100, 1, conf->queue_max);
         conf->outstanding_max = between(dns->outstanding_max, 8, RESOLVER_WINDOW);
         conf->ptr_ttl_min_sec = dns->ptr_ttl_min_sec;
         conf->ptr_ttl_max_sec = MAX(dns->ptr_ttl_max_sec, dns->ptr_ttl_min_sec);

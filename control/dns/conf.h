@@ -16,8 +16,8 @@
 struct dns_list {
         bool used;
         bool ipv4, ipv6;
-        uint8_t kind;                 /* enum image_zone_kind */
-        char name[64];                /* for people; cut when longer */
+        uint8_t kind;  /* enum image_zone_kind */
+        char name[64]; /* for people; cut when longer */
         char domain[DNS_NAME_MAX];
         uint32_t ttl_min_sec, ttl_max_sec;
         uint32_t codes_first, codes_used; /* in dns_conf.codes */
@@ -36,6 +36,7 @@ struct dns_conf {
 };
 
 #define DNS_QUESTIONS_MAX 8192u
+#define DNS_ASKERS_MAX    65536u /* sessions that wait, all clients together */
 
 /* Copy from a checked image, cutting every value to what this part can do. Cannot fail. */
 void dns_conf_from_image(struct dns_conf *conf, const struct image *image);

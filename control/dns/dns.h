@@ -23,8 +23,6 @@
 #include "dataplane/shared/msg.h"
 #include "dataplane/shared/siphash.h"
 
-#define DNS_ASKERS_MAX 65536u /* sessions that wait, all clients together */
-
 /* Both clocks of one moment. */
 struct dns_now {
         uint64_t mono_us;
@@ -44,23 +42,23 @@ struct dns_finished {
 
 /* Writer: dns. Reader: metrics, greylinectl; same thread. */
 struct dns_counters {
-        uint64_t asked;             /* questions of workers */
-        uint64_t from_table;        /* answered without asking anybody: the table held everything */
-        uint64_t joined;            /* joined a question that was open already */
-        uint64_t finished;          /* answered with everything */
-        uint64_t deadline;          /* answered at the deadline with what there was */
-        uint64_t shed_full;         /* refused or pushed out: too many open questions */
-        uint64_t shed_share;        /* refused: the network holds its share already */
-        uint64_t shed_askers;       /* refused: too many sessions wait */
-        uint64_t invalid;           /* messages that are no question */
-        uint64_t queries;           /* DNS questions sent */
-        uint64_t malformed;         /* answers that could not be read */
+        uint64_t asked;       /* questions of workers */
+        uint64_t from_table;  /* answered without asking anybody: the table held everything */
+        uint64_t joined;      /* joined a question that was open already */
+        uint64_t finished;    /* answered with everything */
+        uint64_t deadline;    /* answered at the deadline with what there was */
+        uint64_t shed_full;   /* refused or pushed out: too many open questions */
+        uint64_t shed_share;  /* refused: the network holds its share already */
+        uint64_t shed_askers; /* refused: too many sessions wait */
+        uint64_t invalid;     /* messages that are no question */
+        uint64_t queries;     /* DNS questions sent */
+        uint64_t malformed;   /* answers that could not be read */
         uint64_t ptr_confirmed, ptr_unconfirmed, ptr_none, ptr_failed;
-        uint64_t refreshed;         /* hot entries asked again before they expired */
-        uint64_t stale;             /* answers kept past their time because the zone is down */
-        uint64_t table_full;        /* answers that found no room in the client table */
-        uint64_t open_now;          /* clients with an open question */
-        uint64_t in_flight_now;     /* DNS questions without a reply yet */
+        uint64_t refreshed;     /* hot entries asked again before they expired */
+        uint64_t stale;         /* answers kept past their time because the zone is down */
+        uint64_t table_full;    /* answers that found no room in the client table */
+        uint64_t open_now;      /* clients with an open question */
+        uint64_t in_flight_now; /* DNS questions without a reply yet */
 };
 
 /*

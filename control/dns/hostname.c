@@ -155,10 +155,12 @@ bool dns_hostname_has_addr(const char *name, const struct addr *addr)
 bool dns_hostname_is_dynamic(const char *name)
 {
         static const char *const words[] = {
-                "adsl", "broadband", "cable", "catv", "client", "cpe", "cust", "customer", "dhcp", "dial", "dialin",
-                "dialup", "dip", "docsis", "dsl", "dyn", "dynamic", "dynamicip", "dynip", "fibre", "fiber",
-                "ftth", "gprs", "home", "hsd", "lte", "mobile", "modem", "nat", "pool", "pools", "ppp", "pppoe",
-                "res", "residential", "user", "vdsl", "vps", "wimax", "wireless", "wlan", "xdsl",
+                "adsl",     "broadband", "cable",   "catv",      "client",   "cpe",    "cust",
+                "customer", "dhcp",      "dial",    "dialin",    "dialup",   "dip",    "docsis",
+                "dsl",      "dyn",       "dynamic", "dynamicip", "dynip",    "fibre",  "fiber",
+                "ftth",     "gprs",      "home",    "hsd",       "lte",      "mobile", "modem",
+                "nat",      "pool",      "pools",   "ppp",       "pppoe",    "res",    "residential",
+                "user",     "vdsl",      "vps",     "wimax",     "wireless", "wlan",   "xdsl",
         };
         char word[32];
         unsigned len = 0;
@@ -179,13 +181,20 @@ bool dns_hostname_is_dynamic(const char *name)
         }
 }
 
+const struct psl_ctx_st *dns_hostname_suffixes(void)
+{
+        return psl_builtin();
+}
+
 const char *dns_hostname_pool(const struct psl_ctx_st *psl, const char *name, const struct addr *addr)
 {
         /* Anybody can rent a machine with a name of these, and two tenants have nothing in common. */
         static const char *const rented[] = {
-                "amazonaws.com", "azure.com", "cloudapp.net", "googleusercontent.com", "linode.com",
-                "linodeusercontent.com", "vultrusercontent.com", "your-server.de", "ovh.net", "kimsufi.com",
-                "contaboserver.net", "hosted-by-vdsina.com", "secureserver.net", "digitalocean.com",
+                "amazonaws.com",         "azure.com",         "cloudapp.net",
+                "googleusercontent.com", "linode.com",        "linodeusercontent.com",
+                "vultrusercontent.com",  "your-server.de",    "ovh.net",
+                "kimsufi.com",           "contaboserver.net", "hosted-by-vdsina.com",
+                "secureserver.net",      "digitalocean.com",
         };
         const char *domain;
 

@@ -28,6 +28,9 @@ bool dns_hostname_is_dynamic(const char *name);
 
 struct psl_ctx_st;
 
+/* The public suffix list that comes with the library, or NULL when it was built without. Never freed. */
+const struct psl_ctx_st *dns_hostname_suffixes(void);
+
 /*
  * The part of name that stands for one sender: its registrable domain by the public suffix list (NULL: no
  * list, no answer), or NULL when the name proves no pool. Points into name.

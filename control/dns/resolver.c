@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHANNELS_MAX   32u   /* with those that only finish their questions */
+#define CHANNELS_MAX   32u /* with those that only finish their questions */
 #define EVENTS_A_TURN  64
-#define TICK_MS        50    /* c-ares looks for late questions only when it is called */
-#define PAYLOAD_BYTES  1232  /* EDNS: no fragments */
-#define EVENT_FD(data) ((int)((data) & 0xffffffffu))
+#define TICK_MS        50   /* c-ares looks for late questions only when it is called */
+#define PAYLOAD_BYTES  1232 /* EDNS: no fragments */
+#define EVENT_FD(data) ((int)((data)&0xffffffffu))
 
 struct channel {
         struct dns_resolver *resolver;
@@ -97,8 +97,9 @@ static int open_channel(struct dns_resolver *resolver, struct channel *channel, 
 {
         struct ares_options options = { 0 };
         char lookups[] = "b", nothing[] = "/dev/null";
-        int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS |
-                   ARES_OPT_SOCK_STATE_CB | ARES_OPT_SOCK_RCVBUF | ARES_OPT_EDNSPSZ | ARES_OPT_RESOLVCONF;
+        int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+                   ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_SOCK_RCVBUF | ARES_OPT_EDNSPSZ |
+                   ARES_OPT_RESOLVCONF;
         int r;
 
         memset(channel, 0, sizeof(*channel));
@@ -224,7 +225,8 @@ static void retire(struct channel *channel)
                 close_channel(channel);
 }
 
-int dns_resolver_configure(struct dns_resolver *resolver, const struct dns_resolver_conf *conf, uint64_t now_us)
+int dns_resolver_configure(struct dns_resolver *resolver, const struct dns_resolver_conf *conf,
+                           uint64_t now_us)
 {
         struct dns_resolver_conf before = resolver->conf;
         struct channel *fresh[RESOLVER_CHANNELS];
@@ -301,7 +303,8 @@ static void finished(void *arg, int status, int timeouts, unsigned char *bytes, 
         if (bytes != NULL && len > 0 &&
             (status == ARES_SUCCESS || status == ARES_ENODATA || status == ARES_ENOTFOUND))
                 dns_answer_parse(bytes, (size_t)len, slot->name, slot->type, answer);
-        slot->reply.took_us = (uint32_t)MIN(resolver->now_us - MIN(slot->asked_us, resolver->now_us), UINT32_MAX);
+        slot->reply.took_us =
+            (uint32_t)MIN(resolver->now_us - MIN(slot->asked_us, resolver->now_us), UINT32_MAX);
         put_done(resolver, slot);
 }
 

@@ -247,8 +247,9 @@ bool dns_zone_outcome(struct dns_zone *zone, enum dns_reading reading, uint32_t 
                 zone->probe_due_us = now_us + REPROBE_BAD_SEC * 1000000ull;
                 return change(zone, DNS_ZONE_LYING, "answers 127.255.255.x or outside 127.0.0.0/8", now_sec);
         }
-        if (!answered && ((zone->history & ((1u << FAILURES_IN_A_ROW) - 1)) == (1u << FAILURES_IN_A_ROW) - 1 ||
-                          (unsigned)__builtin_popcount(zone->history) >= FAILURES_OF_32)) {
+        if (!answered &&
+            ((zone->history & ((1u << FAILURES_IN_A_ROW) - 1)) == (1u << FAILURES_IN_A_ROW) - 1 ||
+             (unsigned)__builtin_popcount(zone->history) >= FAILURES_OF_32)) {
                 zone->probe_due_us = now_us + REPROBE_SILENT_SEC * 1000000ull;
                 return change(zone, timed_out ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
                               timed_out ? "does not answer in time" : "answers with errors", now_sec);
@@ -306,24 +307,29 @@ static bool conclude(struct dns_zone *zone, uint32_t interval_sec, uint64_t now_
         uint32_t again_sec = REPROBE_BAD_SEC;
         bool changed;
 
-        zone->lists_world = zone->controls_asked >= ZONE_CONTROLS_MIN &&
-                            zone->controls_listed * 2 >= zone->controls_asked;
+        zone->lists_world =
+            zone->controls_asked >= ZONE_CONTROLS_MIN && zone->controls_listed * 2 >= zone->controls_asked;
         zone->suspect = false;
         if (zone->probe_refused)
-                changed = change(zone, DNS_ZONE_LYING, "answers 127.255.255.x or outside 127.0.0.0/8", now_sec);
+                changed =
+                    change(zone, DNS_ZONE_LYING, "answers 127.255.255.x or outside 127.0.0.0/8", now_sec);
         else if (zone->probe_wrong)
                 changed = change(zone, DNS_ZONE_LYING, "lists 127.0.0.1", now_sec);
         else if (zone->lists_world)
-                changed = change(zone, DNS_ZONE_LYING, "lists the world: addresses that were clear before", now_sec);
+                changed = change(zone, DNS_ZONE_LYING, "lists the world: addresses that were clear before",
+                                 now_sec);
         else if (shaky && zone->state == DNS_ZONE_UP) {
-                again_sec = REPROBE_SHAKY_SEC; /* one lost probe takes no zone out: its own answers will tell */
+                again_sec =
+                    REPROBE_SHAKY_SEC; /* one lost probe takes no zone out: its own answers will tell */
                 changed = false;
         } else if (shaky) {
                 again_sec = REPROBE_SILENT_SEC;
-                changed = change(zone, zone->probe_timeout ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
-                                 zone->probe_timeout ? "does not answer in time" : "answers with errors", now_sec);
+                changed =
+                    change(zone, zone->probe_timeout ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
+                           zone->probe_timeout ? "does not answer in time" : "answers with errors", now_sec);
         } else if (!zone->probe_listed)
-                changed = change(zone, DNS_ZONE_UNTESTED, "does not list 127.0.0.2, as RFC 5782 demands", now_sec);
+                changed =
+                    change(zone, DNS_ZONE_UNTESTED, "does not list 127.0.0.2, as RFC 5782 demands", now_sec);
         else {
                 again_sec = interval_sec;
                 changed = change(zone, DNS_ZONE_UP, "answers as it should", now_sec);

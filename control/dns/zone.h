@@ -32,8 +32,8 @@ enum dns_zone_state {
 enum dns_reading {
         DNS_READING_CLEAR,
         DNS_READING_LISTED,
-        DNS_READING_ODD,   /* a code in 127/8 that no list of the policy knows */
-        DNS_READING_LIE,   /* 127.255.255.x (we may not ask), or outside 127/8 */
+        DNS_READING_ODD, /* a code in 127/8 that no list of the policy knows */
+        DNS_READING_LIE, /* 127.255.255.x (we may not ask), or outside 127/8 */
         DNS_READING_TIMEOUT,
         DNS_READING_FAILED,
         DNS_READING_USED,
@@ -62,10 +62,10 @@ struct dns_zone {
         unsigned in_flight;
 
         enum dns_zone_state state;
-        char reason[96];     /* why the state is what it is, for people */
-        uint32_t since_sec;  /* wall clock of the last change */
-        uint32_t history;    /* one bit an answer, newest lowest: 1 is a failure */
-        uint32_t lies;       /* in a row */
+        char reason[96];    /* why the state is what it is, for people */
+        uint32_t since_sec; /* wall clock of the last change */
+        uint32_t history;   /* one bit an answer, newest lowest: 1 is a failure */
+        uint32_t lies;      /* in a row */
 
         /* Listing rate against its own history. */
         uint32_t window_answers, window_hits;
@@ -79,9 +79,9 @@ struct dns_zone {
         /* The probe that runs. */
         uint64_t probe_due_us;
         unsigned probes_open;
-        bool probe_listed;    /* the address that must be listed is */
-        bool probe_wrong;     /* an address that must not be listed is */
-        bool probe_refused;   /* 127.255.255.x or an address outside 127/8 */
+        bool probe_listed;  /* the address that must be listed is */
+        bool probe_wrong;   /* an address that must not be listed is */
+        bool probe_refused; /* 127.255.255.x or an address outside 127/8 */
         bool probe_timeout, probe_failed;
         unsigned controls_asked, controls_listed;
 
@@ -90,11 +90,11 @@ struct dns_zone {
 
 /* What dns.c asks to learn whether a zone can be believed. */
 enum dns_probe {
-        DNS_PROBE_LISTED,     /* 127.0.0.2: must be listed */
-        DNS_PROBE_CLEAR,      /* 127.0.0.1: must not be */
-        DNS_PROBE_V6_LISTED,  /* ::ffff:7f00:2, for zones of IPv6 addresses alone */
-        DNS_PROBE_V6_CLEAR,   /* ::ffff:7f00:1 */
-        DNS_PROBE_CONTROL,    /* an address that was clear when the zone could be believed */
+        DNS_PROBE_LISTED,    /* 127.0.0.2: must be listed */
+        DNS_PROBE_CLEAR,     /* 127.0.0.1: must not be */
+        DNS_PROBE_V6_LISTED, /* ::ffff:7f00:2, for zones of IPv6 addresses alone */
+        DNS_PROBE_V6_CLEAR,  /* ::ffff:7f00:1 */
+        DNS_PROBE_CONTROL,   /* an address that was clear when the zone could be believed */
 };
 
 /*
