@@ -9,6 +9,16 @@
 #define TABLE_BURST_MIN   512.0
 #define NETWORK_BURST_MIN 256.0
 
+/*
+ * A network that asked for so many lately has to leave half of the table's bucket (above KEPT) to others: few
+ * where the table is small, a thirty-second part of its burst where it is large.
+ */
+#define ASKED_HALF_MIN 8.0
+#define ASKED_HALF     (1.0 / 32)
+
+/* What only networks that passed before may use, as a share of the table's bucket. */
+#define KEPT 0.125
+
 void grey_tokens_init(struct grey_tokens *tokens, uint64_t entries, uint32_t window_sec, uint32_t workers,
                       uint32_t now_sec)
 {
@@ -24,64 +34,58 @@ void grey_tokens_init(struct grey_tokens *tokens, uint64_t entries, uint32_t win
         tokens->rate = (double)entries / (2.0 * window_sec) / workers;
         tokens->level = tokens->burst;
         tokens->network_burst = (float)(network_burst / workers);
-        tokens->network_rate = (float)(4 * network_burst / window_sec / workers);
+        tokens->fade = 4.0f / (float)window_sec;
         tokens->at_sec = now_sec;
 }
 
-static float network_level(const struct grey_tokens *tokens, const struct grey_tokens_network *cell,
-                           uint32_t now_sec)
+static float asked_lately(const struct grey_tokens *tokens, const struct grey_tokens_network *cell,
+                          uint32_t now_sec)
 {
-        float level = cell->level;
-
-        if (cell->network == 0)
-                return tokens->network_burst;
-        if (now_sec > cell->at_sec)
-                level += tokens->network_rate * (float)(now_sec - cell->at_sec);
-        return MIN(level, tokens->network_burst);
+        if (now_sec <= cell->at_sec)
+                return cell->asked;
+        return cell->asked / (1 + tokens->fade * (float)(now_sec - cell->at_sec));
 }
 
-/* The network's bucket; where it has none, that of the fullest in its set, which has the least to remember.
- */
+/* The network's cell; where it has none, that of the quietest in its set, which has the least to remember. */
 static struct grey_tokens_network *find_network(struct grey_tokens *tokens, uint64_t network,
                                                 uint32_t now_sec)
 {
-        struct grey_tokens_network *set = tokens->network[network % GREY_TOKENS_SETS], *fullest = &set[0];
-        float level, fullest_level = -1;
+        struct grey_tokens_network *set = tokens->network[network % GREY_TOKENS_SETS], *quietest = &set[0];
+        float asked, least = -1;
 
         for (unsigned way = 0; way < GREY_TOKENS_WAYS; way++) {
                 if (set[way].network == network)
                         return &set[way];
-                level = network_level(tokens, &set[way], now_sec);
-                if (level > fullest_level) {
-                        fullest = &set[way];
-                        fullest_level = level;
+                asked = asked_lately(tokens, &set[way], now_sec);
+                if (least < 0 || asked < least) {
+                        quietest = &set[way];
+                        least = asked;
                 }
         }
-        fullest->network = network;
-        fullest->level = tokens->network_burst;
-        fullest->at_sec = now_sec;
-        return fullest;
+        *quietest = (struct grey_tokens_network){ .network = network, .at_sec = now_sec };
+        return quietest;
 }
 
 bool grey_tokens_take(struct grey_tokens *tokens, uint64_t network, bool passed_before, uint32_t now_sec)
 {
         struct grey_tokens_network *cell = find_network(tokens, network, now_sec);
-        double floor = 0;
+        double asked = asked_lately(tokens, cell, now_sec), half, leave = 0;
 
         if (now_sec > tokens->at_sec)
                 tokens->level += tokens->rate * (now_sec - tokens->at_sec);
         tokens->level = MIN(tokens->level, tokens->burst);
         tokens->at_sec = now_sec;
-        cell->level = network_level(tokens, cell, now_sec);
+        /* Asking counts, also in vain: a flood stays busy while it goes on. */
+        cell->asked = (float)MIN(asked + 1, tokens->network_burst);
         cell->at_sec = now_sec;
         if (!passed_before) {
-                if (cell->level < 1)
+                if (asked + 1 > tokens->network_burst)
                         return false;
-                floor = tokens->burst / (cell->level < tokens->network_burst / 2 ? 2 : 4);
+                half = MAX(tokens->network_burst * ASKED_HALF, ASKED_HALF_MIN);
+                leave = tokens->burst * (KEPT + (1 - KEPT) * asked / (asked + half));
         }
-        if (tokens->level < floor + 1)
+        if (tokens->level < leave + 1)
                 return false;
         tokens->level -= 1;
-        cell->level = MAX(cell->level - 1, 0);
         return true;
 }

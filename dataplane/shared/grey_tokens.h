@@ -2,8 +2,9 @@
 /*
  * New greylist entries are bought, so that a flood of new triplets cannot push out those who wait. One bucket
  * for the table (refilled with entries / (2 x window) a second, shared out between the workers) and one for
- * each client network. As the table's bucket runs low, networks that never passed are shed first: busy ones
- * below one half, quiet ones below one quarter; networks that passed before may use it up.
+ * each client network. A network must leave the more in the table's bucket, the more it asked for lately: a
+ * newcomer leaves an eighth, a busy one nearly all. So a flood stops itself, and the quiet are served. Networks
+ * that passed before may use the bucket up: those that never passed are shed first.
  * Without a token the client still gets its 451, but nothing is written.
  *
  * Private to a worker: no sharing, no allocation. Caller's memory (66 kB).
@@ -20,14 +21,15 @@
 /* One network's bucket. */
 struct grey_tokens_network {
         uint64_t network; /* grey_key_exempt(); 0: free */
-        float level;      /* tokens left at at_sec */
+        float asked;      /* new entries it asked for, as of at_sec; fades */
         uint32_t at_sec;
 };
 
 struct grey_tokens {
         struct grey_tokens_network network[GREY_TOKENS_SETS][GREY_TOKENS_WAYS];
-        double level, burst, rate;         /* the table's bucket: tokens, tokens, tokens a second */
-        float network_burst, network_rate; /* of every network's bucket */
+        double level, burst, rate; /* the table's bucket: tokens, tokens, tokens a second */
+        float network_burst;       /* a network that asked for so many gets no more for now */
+        float fade;                /* of asked: to one half in 1 / fade seconds */
         uint32_t at_sec;
 };
 
