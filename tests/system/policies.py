@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies for tests: what an operator writes, with short times. The lab supplies ports, DNS and store.
+
+Client networks with a meaning of their own, beside those that the lab's DNS knows (deploy/lablib/names.py):
+"""
+
+TRUSTED = "198.18.90."   # networks.trusted
+DENIED = "198.18.91."    # networks.deny
+ALLOWED = "198.18.92."   # networks.allow
+LISTED = "198.18.10."    # bl.greyline.test lists it
+SCORED = "198.18.11."    # score.greyline.test lists it
+WELCOME = "198.18.12."   # wl.greyline.test, an allow zone, lists it
+NO_PTR = "198.18.66."
+UNCONFIRMED = "198.18.67."
+
+BLOCK_SEC = 2
+WINDOW_SEC = 12
+
+
+def policy(block=f"{BLOCK_SEC}s", window=f"{WINDOW_SEC}s", greet_delay="300ms", greylist="", default="", rest="",
+           pools="{main: {servers: [{address: 198.19.0.10, port: 25}], check_interval: 500ms}}",
+           networks=f"deny: [{DENIED}0/24]", limits="{connections_per_network: 0}", zones=True, front=("25",)):
+    addresses = ", ".join(f'198.18.0.{number}, "2001:2::{number}"' for number in front)
+    text = f"""
+listeners:
+    - {{name: mx, front: [{addresses}], greet_delay: {greet_delay}}}
+domains:
+    example.org: {{pool: main}}
+    example.net: {{pool: main}}
+pools: {pools}
+networks:
+    trusted: [{TRUSTED}0/24]
+    allow: [{ALLOWED}0/24]
+    {networks}
+limits: {limits}
+policies:
+    default:
+        greylist: {{block: {block}, window: {window}{", " if greylist else ""}{greylist}}}
+        reverse_dns: {{missing: reject, unconfirmed: score, unconfirmed_score: 5}}
+        {default}
+{rest}
+"""
+    if zones:
+        text += """
+zones:
+    - {zone: bl.greyline.test, score: 10, smtp_blocking: true}
+    - {zone: score.greyline.test, score: 30}
+    - {zone: wl.greyline.test, kind: allow, score: -10}
+"""
+    return text
