@@ -53,7 +53,7 @@ struct ip_settings {
         uint64_t *counters;                /* this worker's row (counters.h) */
         const struct ip_interface *interfaces; /* copied */
         unsigned n_interfaces;             /* 1 to IP_INTERFACES_MAX */
-        unsigned neighbors;                /* entries of the neighbour table, rounded up to a power of two; 0: 16384 */
+        unsigned neighbors;                /* entries of the neighbour table, rounded up to a power of two, at least 64; 0: 65536 (5 MB) */
         struct siphash_key hash_key;       /* random */
         bool announce;                     /* this worker announces the addresses at start (worker 0 does) */
 };

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_mbuf.h>
 
@@ -30,6 +31,7 @@ struct packet_meta {
         uint8_t ecn;          /* the two ECN bits of the IP header, in and out */
         uint8_t hops;         /* TTL or hop limit, in */
         uint16_t flags;       /* PACKET_* */
+        uint32_t seq;         /* sequence number of the first byte, while a TCP queue holds it */
 };
 static_assert(sizeof(struct packet_meta) <= 64, "one line of private area a packet");
 
@@ -127,6 +129,24 @@ static inline uint8_t *packet_append(struct packet *packet, uint16_t len)
 static inline bool packet_chain(struct packet *head, struct packet *tail)
 {
         return rte_pktmbuf_chain(&head->mbuf, &tail->mbuf) == 0;
+}
+
+/*
+ * Let the port finish the TCP checksum (its field holds the pseudo header's sum): say how long the headers in front of TCP
+ * are. Only where the port can (port.h, tx_l4_checksum).
+ */
+static inline void packet_offload_l4(struct packet *packet, uint16_t l2_len, uint16_t l3_len, bool is_v4)
+{
+        packet->mbuf.l2_len = l2_len;
+        packet->mbuf.l3_len = l3_len;
+        packet->mbuf.l4_len = 0;
+        packet->mbuf.ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | (is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+}
+
+/* The next packet of a chain, or NULL. */
+static inline struct packet *packet_chained(struct packet *packet)
+{
+        return (struct packet *)packet->mbuf.next;
 }
 
 #endif
