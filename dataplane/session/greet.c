@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the handshake to the banner: limits and lists, the question about the client, the greet delay with
+ * pregreet detection, and the greeting itself.
+ */
+#include "dataplane/session/internal.h"
+
+#include <string.h>
+
+/* Refuse a connection that gets no session: one line and the end. */
+static void turn_away(struct sessions *ss, const struct tcp_event *event, enum smtp_reply reply)
+{
+        struct smtp_reply_args args = { .host = image_string(ss->image, ss->image->node.hostname) };
+        char line[SMTP_REPLY_LINE_MAX];
+        size_t len = smtp_reply_build(reply, &args, line, sizeof(line));
+
+        if (tcp_send_copy(ss->tcp, event->conn, line, (uint32_t)len))
+                tcp_close(ss->tcp, event->conn);
+        else
+                tcp_abort(ss->tcp, event->conn);
+}
+
+static struct session *take_session(struct sessions *ss, const struct tcp_event *event)
+{
+        struct tcp_info info;
+        struct session *s;
+        uint32_t index;
+
+        if (!tcp_info(ss->tcp, event->conn, &info))
+                return NULL;
+        if (ss->open == ss->sessions_max) {
+                count(ss, COUNTER_sessions_refused);
+                turn_away(ss, event, SMTP_REPLY_OVERLOAD);
+                return NULL;
+        }
+        index = ss->free_session[ss->sessions_max - ss->open - 1];
+        ss->open++;
+        s = &ss->session[index];
+        memset(s, 0, sizeof(*s));
+        wheel_node_init(&s->timer);
+        s->client = event->conn;
+        s->peer = info.remote;
+        s->peer_port = info.remote_port;
+        s->front = info.local;
+        s->front_port = info.local_port;
+        s->opened_us = ss->now_us;
+        s->answers_due_us = ss->now_us + ss->image->dns.deadline_ms * 1000ull;
+        s->id = record_session_id(ss);
+        s->limits_slot = LIMITS_NO_SLOT;
+        s->texts = NONE;
+        s->leg = NONE;
+        smtp_init(&s->smtp);
+        tcp_owner_set(ss->tcp, s->client, owner_cookie(OWNER_CLIENT, index));
+        count(ss, COUNTER_sessions_opened);
+        counter_set(ss->counters, COUNTER_sessions_open, ss->open);
+        return s;
+}
+
+/* Say a last line at the banner and close. */
+static void refuse_and_close(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule)
+{
+        struct record record = { .kind = MSG_LOG_CONNECT, .rule = rule, .policy = session_policy(ss, s) };
+        struct said said;
+
+        smtp_greet(&s->smtp, SMTP_CLOSE);
+        say_reply(ss, s, reply, rule, NULL, &said);
+        record.said = &said;
+        record_write(ss, s, &record);
+        session_end(ss, s, rule, false);
+}
+
+/* Say 554 and hold the client until it says QUIT (RFC 5321 3.1), within a bound of time and number. */
+static void refuse_and_hold(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule,
+                            const struct say *say, const struct client_verdict *verdict)
+{
+        struct record record = {
+                .kind = MSG_LOG_CONNECT,
+                .rule = rule,
+                .verdict = verdict,
+                .policy = session_policy(ss, s),
+        };
+        struct said said;
+
+        say_reply(ss, s, reply, rule, say, &said);
+        record.said = &said;
+        record_write(ss, s, &record);
+        smtp_greet(&s->smtp, said.code < 500 ? SMTP_CLOSE : SMTP_REFUSE);
+        if (said.code < 500 || ss->held >= ss->image->limits.hold_max) {
+                session_end(ss, s, rule, false);
+                return;
+        }
+        session_phase(ss, s, PHASE_HELD, ss->image->limits.hold_timeout_ms);
+        command_run(ss, s);
+}
+
+void greet_open(struct sessions *ss, const struct tcp_event *event)
+{
+        struct session *s = take_session(ss, event);
+        const struct image_limits *limits = &ss->image->limits;
+        const struct image_listener *listener;
+        struct addr network;
+
+        if (s == NULL)
+                return;
+        listener = session_listener(ss, s);
+        session_phase(ss, s, PHASE_GREET, listener ? listener->greet_delay_ms : 0);
+        if (ss->draining) {
+                refuse_and_close(ss, s, SMTP_REPLY_DRAINING, RULE_draining);
+                return;
+        }
+        s->class = (uint8_t)image_lookup_network(ss->image, &s->peer);
+        if (s->class == IMAGE_CLASS_DENY) {
+                count(ss, COUNTER_denied);
+                if (ss->image->networks.deny_action == IMAGE_ACTION_DROP) {
+                        session_end(ss, s, RULE_deny_list, true);
+                        return;
+                }
+                refuse_and_hold(ss, s, SMTP_REPLY_DENY, RULE_deny_list, NULL, NULL);
+                return;
+        }
+        network = addr_network(&s->peer, limits->v4_prefix, limits->v6_prefix);
+        if (s->class != IMAGE_CLASS_TRUSTED) {
+                switch (limits_open(ss->limits, &network, limits->connections_per_network,
+                                    limits->connection_rate, (uint32_t)(ss->now_us / 1000000),
+                                    &s->limits_slot)) {
+                case LIMITS_TOO_MANY:
+                case LIMITS_TOO_FAST:
+                        count(ss, COUNTER_limited);
+                        refuse_and_close(ss, s, SMTP_REPLY_CONNECTION_LIMIT, RULE_connection_limit);
+                        return;
+                case LIMITS_UNCOUNTED:
+                        count(ss, COUNTER_limits_full);
+                        break;
+                case LIMITS_OPEN:
+                        break;
+                }
+        }
+        session_ask(ss, s);
+        if (listener && listener->teaser) {
+                char line[SMTP_REPLY_LINE_MAX];
+                size_t len = smtp_reply_build_line(220, true, session_hostname(ss, s),
+                                                   strlen(session_hostname(ss, s)), NULL, line, sizeof(line));
+
+                if (!tcp_send_copy(ss->tcp, s->client, line, (uint32_t)len)) {
+                        session_end(ss, s, RULE_overload, true);
+                        return;
+                }
+        }
+        if (s->class == IMAGE_CLASS_TRUSTED || listener == NULL || listener->greet_delay_ms == 0)
+                greet_continue(ss, s);
+        else if (event->bits & TCP_EV_DATA)
+                greet_input(ss, s);
+}
+
+void greet_input(struct sessions *ss, struct session *s)
+{
+        if (tcp_recv_bytes(ss->tcp, s->client) == 0) {
+                if (s->eof)
+                        session_end(ss, s, RULE_client_lost, true);
+                return;
+        }
+        if (s->class == IMAGE_CLASS_TRUSTED || s->failed & CLIENT_FAILED_PREGREET)
+                return;
+        s->failed |= CLIENT_FAILED_PREGREET;
+        count(ss, COUNTER_pregreet);
+        if (image_policy(ss->image, session_policy(ss, s))->pregreet.action >= IMAGE_ACTION_DEFER)
+                greet_continue(ss, s); /* known to be refused: no reason to wait */
+}
+
+static void greet_accept(struct sessions *ss, struct session *s)
+{
+        smtp_greet(&s->smtp, SMTP_ACCEPT);
+        say_reply(ss, s, SMTP_REPLY_GREETING, RULE_none, NULL, NULL);
+        session_await_command(ss, s);
+        command_run(ss, s);
+}
+
+void greet_continue(struct sessions *ss, struct session *s)
+{
+        const struct image_listener *listener = session_listener(ss, s);
+        uint64_t greet_us = s->opened_us + (listener ? listener->greet_delay_ms * 1000ull : 0);
+        const struct image_policy *policy = image_policy(ss->image, session_policy(ss, s));
+        const struct image_rule *pregreet = &policy->pregreet;
+        struct client_answers answers;
+        struct client_facts facts;
+        struct client_verdict verdict;
+        struct say say = { .zone = -1 };
+
+        if (s->failed & CLIENT_FAILED_PREGREET && pregreet->action >= IMAGE_ACTION_DEFER) {
+                if (pregreet->action == IMAGE_ACTION_DROP) {
+                        session_end(ss, s, RULE_pregreet, true);
+                        return;
+                }
+                refuse_and_hold(ss, s, SMTP_REPLY_PREGREET, RULE_pregreet, NULL, NULL);
+                return;
+        }
+        if (ss->now_us < greet_us && s->class != IMAGE_CLASS_TRUSTED)
+                return; /* an answer came early: the delay also waits for early talkers */
+        if (policy->reject_at != IMAGE_REJECT_AT_BANNER || s->class != IMAGE_CLASS_NONE) {
+                greet_accept(ss, s);
+                return;
+        }
+        s->at_deadline = !s->answered && ss->now_us >= s->answers_due_us;
+        facts = session_facts(ss, s, &answers);
+        verdict = client_judge(ss->image, policy, &facts);
+        if (verdict.action == CLIENT_WAIT) {
+                session_phase(ss, s, PHASE_GREET, (s->answers_due_us - ss->now_us + 999) / 1000);
+                return;
+        }
+        if (verdict.action == CLIENT_PASS) {
+                greet_accept(ss, s);
+                return;
+        }
+        if (verdict.action == CLIENT_DROP) {
+                session_end(ss, s, verdict.rule, true);
+                return;
+        }
+        count(ss, COUNTER_refused_client);
+        say.zone = verdict.zone;
+        if (verdict.action == CLIENT_REJECT) {
+                say.override = &policy->reject;
+                refuse_and_hold(ss, s, SMTP_REPLY_SPAM_FILTER, verdict.rule, &say, &verdict);
+        } else {
+                refuse_and_hold(ss, s, SMTP_REPLY_SPAM_FILTER_DEFER, verdict.rule, &say, &verdict);
+        }
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of session/ share. session.c opens, times and ends sessions; greet.c brings them to the
+ * banner; command.c acts on what the client says; leg.c runs the backend connection; stream.c moves messages;
+ * say.c makes replies and record.c log records.
+ *
+ * A phase says whom the session waits for. It has one writer, session_phase(), which also arms the timer, so
+ * that no phase is without a deadline.
+ */
+#ifndef GREYLINE_SESSION_INTERNAL_H
+#define GREYLINE_SESSION_INTERNAL_H
+
+#include "dataplane/policy/client.h"
+#include "dataplane/policy/grey.h"
+#include "dataplane/relay/dialogue.h"
+#include "dataplane/session/ask.h"
+#include "dataplane/session/session.h"
+#include "dataplane/shared/counters.h"
+#include "dataplane/shared/explain_id.h"
+#include "dataplane/smtp/data.h"
+#include "dataplane/smtp/machine.h"
+#include "dataplane/tcp/wheel.h"
+
+#define NONE                UINT32_MAX
+#define WINDOW_COMMANDS     8192u          /* receive window until a message is taken */
+#define WINDOW_DATA         (256u * 1024u) /* and while it streams */
+#define REPLY_ROOM          2048u          /* send room wanted before a command is read: every reply fits twice */
+#define DUES_MAX            128u           /* recipients of one message kept for the greylist: see leg_accepted() */
+#define JUDGE_BATCH         32u
+#define PROBES_MAX          16u
+
+enum session_phase {
+        PHASE_FREE,
+        PHASE_GREET,     /* waits for the greet delay, and for answers where the banner depends on them */
+        PHASE_COMMAND,   /* waits for the client's next command */
+        PHASE_ANSWERS,   /* a recipient waits for answers about the client */
+        PHASE_GREY,      /* a recipient waits for the greylist pass of this turn */
+        PHASE_BACKEND,   /* a command waits for the backend */
+        PHASE_DATA,      /* a message streams */
+        PHASE_DISCARD,   /* a message that is refused already is read to its end */
+        PHASE_END,       /* the final dot was passed on: the backend's word is awaited */
+        PHASE_HELD,      /* refused at the banner: waits for QUIT */
+        PHASES,
+};
+
+/* What a client said, kept from HELO on. From a pool as large as the sessions. */
+struct texts {
+        char helo[SMTP_DOMAIN_MAX + 1];
+        bool is_ehlo;
+        bool has_size, has_body, is_8bit; /* of MAIL */
+        uint64_t size;
+        struct smtp_path sender;
+        struct smtp_path recipient; /* the one being decided, and what is known about it: */
+        uint16_t policy, pool;      /* index in the image of this turn */
+        bool has_due;
+        struct client_verdict verdict;
+        struct grey_answer grey;
+        struct grey_due due;
+};
+
+struct session {
+        struct tcp_handle client;
+        struct wheel_node timer;
+        uint64_t due_us;         /* the phase's deadline; the timer may be early */
+        uint64_t opened_us;
+        uint64_t answers_due_us; /* no recipient waits for answers longer than this */
+        uint64_t id;             /* of the log's records */
+        struct addr peer, front;
+        uint16_t peer_port, front_port;
+        struct smtp_machine smtp;
+        uint8_t phase;           /* enum session_phase */
+        uint8_t class;           /* enum image_class */
+        uint8_t failed;          /* CLIENT_FAILED_* */
+        bool client_gone;        /* only the backend's last word is awaited */
+        bool transaction_dead;   /* the backend was lost: 451 to everything until RSET, MAIL or EHLO */
+        bool answered;           /* control has said all it can about the client */
+        bool at_deadline;        /* its answers did not come in time */
+        bool mark_header;        /* the score goes into the message's header */
+        bool eof;                /* the client has said its last */
+        bool closing;            /* a last reply was given: close when this turn of the client is over */
+        int32_t score;           /* of the last verdict */
+        uint32_t limits_slot;
+        uint32_t texts;          /* index, NONE before HELO */
+        uint32_t leg;            /* index, NONE without a backend */
+        uint32_t messages;       /* accepted */
+        uint16_t refusals;       /* recipients and commands refused */
+        uint16_t discard_reply;  /* enum smtp_reply for the end of a discarded message, 0: discard_code */
+        uint16_t discard_code;   /* the backend's, when it ended a message early */
+        uint8_t discard_rule;
+};
+
+/* A backend connection and the transaction on it. */
+struct leg {
+        struct tcp_handle conn;
+        uint32_t session;        /* its owner */
+        uint16_t backend;        /* index in backends */
+        uint16_t pool;           /* index in the image of `generation` */
+        uint32_t generation;
+        uint64_t tried;          /* servers of the pool that failed this opening, by place */
+        uint64_t opened_us;
+        uint8_t identity;        /* enum image_identity */
+        bool connected, ready;
+        bool in_transaction;     /* MAIL was accepted */
+        bool mail_refused;       /* the reply to a pipelined RCPT still comes, mail_text answers it */
+        uint8_t rset_owed;
+        uint16_t down_code, fall;
+        uint32_t connect_timeout_ms, reply_timeout_ms, end_timeout_ms;
+        uint16_t recipients;     /* accepted in this transaction */
+        uint16_t dues;
+        struct smtp_data data;
+        struct smtp_data_conf data_conf;
+        uint64_t stalled_us;     /* since when the backend takes no more, 0: it takes */
+        uint16_t mail_code;
+        uint16_t mail_len;
+        char mail_text[SMTP_ANSWER_TEXT_MAX + 1];
+        struct dialogue dialogue;
+        struct grey_due due[DUES_MAX];
+};
+
+/* A health check of one backend: a dialogue without a client. */
+struct probe {
+        struct tcp_handle conn;
+        struct dialogue dialogue;
+        uint64_t due_us;
+        uint16_t backend;
+        uint16_t fall;
+        uint8_t identity;
+        bool is_used;
+};
+
+struct judged {
+        uint32_t session;
+        struct grey_ask ask;
+        struct client_verdict verdict;
+};
+
+struct sessions {
+        unsigned worker, workers;
+        struct tcp *tcp;
+        const struct steer *steer;
+        struct grey_table *grey;
+        const struct client_table *clients;
+        struct limits *limits;
+        struct backends *backends;
+        struct ring ask_ring, log_ring;
+        uint64_t *counters;
+        const struct runtime *runtime;
+        const struct image *image; /* runtime's, of this turn */
+        uint32_t generation;       /* of the image that listens */
+        uint64_t now_us, wall_us;
+        uint32_t wall_sec;
+        bool draining;
+        uint8_t node_id;
+        bool asked, logged;        /* something was committed to the ring since the last publish */
+        uint32_t sequence;         /* of explain ids */
+        uint16_t next_port;        /* where the search for a local port goes on */
+
+        uint32_t sessions_max, open, held;
+        struct session *session;
+        uint32_t *free_session;    /* stack of free indices; also of texts, one each */
+        struct texts *text;
+        uint32_t legs_max, legs;
+        struct leg *leg;
+        uint32_t *free_leg;
+        struct wheel wheel;
+        struct asks *asks;
+        struct grey_tokens tokens;
+        struct probe probe[PROBES_MAX];
+        struct judged judged[JUDGE_BATCH];
+        unsigned n_judged;
+        struct addr listening[IMAGE_ADDRESSES_MAX];
+        uint16_t listening_port[IMAGE_ADDRESSES_MAX];
+        unsigned n_listening;
+};
+
+/* The owner cookies of tcp connections: kind in the high half, index in the low half. */
+enum owner_kind {
+        OWNER_CLIENT = 1,
+        OWNER_LEG,
+        OWNER_PROBE,
+};
+
+static inline uint64_t owner_cookie(enum owner_kind kind, uint32_t index)
+{
+        return (uint64_t)kind << 32 | index;
+}
+
+static inline uint32_t index_of(const struct sessions *ss, const struct session *s)
+{
+        return (uint32_t)(s - ss->session);
+}
+
+static inline struct leg *leg_of(struct sessions *ss, const struct session *s)
+{
+        return s->leg == NONE ? NULL : &ss->leg[s->leg];
+}
+
+static inline struct texts *texts_of(struct sessions *ss, const struct session *s)
+{
+        return s->texts == NONE ? NULL : &ss->text[s->texts];
+}
+
+static inline void count(struct sessions *ss, enum counter counter)
+{
+        counter_inc(ss->counters, counter);
+}
+
+/* --- session.c ------------------------------------------------------------------------------------------------ */
+
+/* Enter a phase that lasts at most timeout_ms from now. The only writer of session.phase. */
+void session_phase(struct sessions *ss, struct session *s, enum session_phase phase, uint64_t timeout_ms);
+
+/* Enter PHASE_COMMAND with the policy's timeout. */
+void session_await_command(struct sessions *ss, struct session *s);
+
+/*
+ * The session is over: give up the client (after what was said, or at once), and the backend. Afterwards *s is
+ * free: the caller returns. The only place that frees.
+ */
+void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at_once);
+
+/* Ask control about the client unless it is known or asked already. */
+void session_ask(struct sessions *ss, struct session *s);
+
+/* The listener that the session came in by; NULL when a push has taken it away. */
+const struct image_listener *session_listener(const struct sessions *ss, const struct session *s);
+
+/* Index of the policy before a recipient names its own. */
+uint16_t session_policy(const struct sessions *ss, const struct session *s);
+
+const char *session_hostname(const struct sessions *ss, const struct session *s);
+
+/* Everything known about the client now. answers is filled and referred to by the result. */
+struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers);
+
+/* --- greet.c ---------------------------------------------------------------------------------------------------- */
+
+void greet_open(struct sessions *ss, const struct tcp_event *event);
+void greet_continue(struct sessions *ss, struct session *s);
+void greet_input(struct sessions *ss, struct session *s);
+
+/* --- command.c -------------------------------------------------------------------------------------------------- */
+
+/* Read commands while the phase allows it. May end the session. */
+void command_run(struct sessions *ss, struct session *s);
+
+/* The recipient that waits for answers: look again. */
+void command_judge_recipient(struct sessions *ss, struct session *s);
+
+/* The greylist has decided about the recipient. */
+void command_grey(struct sessions *ss, struct judged *judged, const struct grey_answer *answer);
+
+/* The command that waits in phase BACKEND was answered by the backend's words, or by a reply of ours. */
+void command_backend_said(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len);
+void command_backend_lost(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule);
+
+/* --- leg.c ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Bring the recipient in texts to a backend of this pool. Returns SMTP_REPLY_NONE when the answer will come by
+ * command_backend_*(), or the refusal when no backend can be tried.
+ */
+enum smtp_reply leg_recipient(struct sessions *ss, struct session *s, uint16_t pool);
+void leg_data(struct sessions *ss, struct session *s);
+void leg_reset(struct sessions *ss, struct session *s);
+void leg_event(struct sessions *ss, struct leg *leg, const struct tcp_event *event);
+void leg_timeout(struct sessions *ss, struct session *s);
+
+/* Give the backend up: in order (QUIT) or at once (RST, so that it throws a half message away). */
+void leg_close(struct sessions *ss, struct session *s, bool at_once);
+
+/* Note for the greylist what the accepted recipient needs when its message is accepted. */
+void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due *due);
+
+/* --- probe.c ---------------------------------------------------------------------------------------------------- */
+
+void probe_run(struct sessions *ss);
+void probe_event(struct sessions *ss, struct probe *probe, const struct tcp_event *event);
+
+/* A local address and port for a connection to a server that comes back to this worker. Opens it. */
+int backend_connect(struct sessions *ss, uint16_t backend, uint64_t owner, struct tcp_handle *ret);
+
+/* --- stream.c --------------------------------------------------------------------------------------------------- */
+
+void stream_begin(struct sessions *ss, struct session *s);
+void stream_run(struct sessions *ss, struct session *s);
+
+/* From now on the message is read to its end and then answered with this. */
+void stream_discard(struct sessions *ss, struct session *s, enum smtp_reply reply, uint16_t code, enum rule rule);
+
+/* The backend has answered the final dot, or was lost after it (code 0). */
+void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len);
+
+/* --- say.c ------------------------------------------------------------------------------------------------------ */
+
+/* What a reply says beyond its table row. All optional. */
+struct say {
+        const struct image_reply *override; /* of the policy */
+        int zone;                           /* number, -1: none */
+        uint64_t number;
+        const char *text;
+        size_t text_len;
+};
+
+/* The last reply made: for the record. */
+struct said {
+        uint16_t code;
+        uint16_t len; /* without CR LF */
+        bool has_id;
+        char id[EXPLAIN_ID_LEN];
+        char line[SMTP_REPLY_LINE_MAX];
+};
+
+/* Send a reply of ours; a refusal gets an explain id for rule. ret may be NULL. */
+void say_reply(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule, const struct say *say,
+               struct said *ret);
+
+/* Send a backend's words as ours. */
+void say_backend(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len, enum rule rule,
+                 struct said *ret);
+
+void say_ehlo(struct sessions *ss, struct session *s, uint32_t ext, uint64_t size_max);
+
+/* --- record.c --------------------------------------------------------------------------------------------------- */
+
+struct record {
+        enum msg_log_kind kind;
+        enum rule rule;
+        const struct said *said; /* or NULL */
+        const struct client_verdict *verdict;
+        const struct grey_answer *grey;
+        uint64_t grey_key;
+        uint16_t policy;
+        uint64_t bytes;
+        uint8_t flags; /* MSG_LOG_* beyond those that the session tells */
+        const char *detail;
+        size_t detail_len;
+};
+
+/* Write one record about a session to the log ring; counted when there is no room. */
+void record_write(struct sessions *ss, const struct session *s, const struct record *record);
+
+/* A backend went up or down. */
+void record_backend(struct sessions *ss, const struct backend *backend, bool is_up, const char *detail);
+
+/* A new explain id. */
+void record_id(struct sessions *ss, enum rule rule, char id[EXPLAIN_ID_LEN]);
+uint64_t record_session_id(struct sessions *ss);
+
+#endif

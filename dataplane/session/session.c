@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of sessions: opened by a client's handshake, moved on by events, answers and timers, ended in one
+ * place. internal.h says which file does what.
+ */
+#include "dataplane/session/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MAX 256u /* timers run in one turn */
+
+static const struct siphash_key *derive_key(uint64_t random, struct siphash_key *key)
+{
+        key->word[0] = random;
+        key->word[1] = random * 0x9e3779b97f4a7c15ull + 1;
+        return key;
+}
+
+static bool allocate(struct sessions *ss, uint64_t random)
+{
+        struct siphash_key key;
+
+        ss->session = calloc(ss->sessions_max, sizeof(*ss->session));
+        ss->text = calloc(ss->sessions_max, sizeof(*ss->text));
+        ss->free_session = calloc(ss->sessions_max, sizeof(*ss->free_session));
+        ss->leg = calloc(ss->legs_max, sizeof(*ss->leg));
+        ss->free_leg = calloc(ss->legs_max, sizeof(*ss->free_leg));
+        ss->asks = asks_new(ss->sessions_max, derive_key(random, &key));
+        if (!ss->session || !ss->text || !ss->free_session || !ss->leg || !ss->free_leg || !ss->asks)
+                return false;
+        for (uint32_t i = 0; i < ss->sessions_max; i++) {
+                ss->free_session[i] = ss->sessions_max - 1 - i;
+                wheel_node_init(&ss->session[i].timer);
+        }
+        for (uint32_t i = 0; i < ss->legs_max; i++)
+                ss->free_leg[i] = ss->legs_max - 1 - i;
+        return true;
+}
+
+/* The longest pass window of all policies: what the token buckets refill against. */
+static uint32_t window_max(const struct image *image)
+{
+        uint32_t window_sec = 1;
+
+        for (uint32_t i = 0; i < image->policies.count; i++)
+                window_sec = MAX(window_sec, image_policy(image, i)->greylist.window_sec);
+        return window_sec;
+}
+
+struct sessions *sessions_new(const struct sessions_settings *settings, const struct runtime *runtime)
+{
+        struct sessions *ss = calloc(1, sizeof(*ss));
+
+        if (ss == NULL)
+                return NULL;
+        ss->worker = settings->worker;
+        ss->workers = settings->workers;
+        ss->tcp = settings->tcp;
+        ss->steer = settings->steer;
+        ss->grey = settings->grey;
+        ss->clients = settings->clients;
+        ss->limits = settings->limits;
+        ss->backends = settings->backends;
+        ss->counters = settings->counters;
+        ss->sessions_max = settings->sessions_max;
+        ss->legs_max = settings->legs_max;
+        ss->node_id = settings->node_id;
+        ss->now_us = settings->now_us;
+        ss->wall_us = settings->wall_us;
+        ss->wall_sec = (uint32_t)(settings->wall_us / 1000000);
+        ss->runtime = runtime;
+        ss->image = runtime->image;
+        ss->sequence = (uint32_t)settings->random;
+        ss->next_port = (uint16_t)(settings->random >> 32);
+        if (!allocate(ss, settings->random) ||
+            ring_attach_writer(&ss->ask_ring, settings->ask_ring, LINK_ASK_SLOTS, sizeof(struct msg_ask)) < 0 ||
+            ring_attach_writer(&ss->log_ring, settings->log_ring, LINK_LOG_SLOTS, sizeof(struct msg_log)) < 0) {
+                sessions_free(ss);
+                return NULL;
+        }
+        wheel_init(&ss->wheel, &ss->session[0].timer, sizeof(struct session), ss->now_us / 1000);
+        grey_tokens_init(&ss->tokens, grey_table_entries(ss->grey), window_max(ss->image), ss->workers,
+                         ss->wall_sec);
+        return ss;
+}
+
+void sessions_free(struct sessions *ss)
+{
+        if (ss == NULL)
+                return;
+        asks_free(ss->asks);
+        free(ss->session);
+        free(ss->text);
+        free(ss->free_session);
+        free(ss->leg);
+        free(ss->free_leg);
+        free(ss);
+}
+
+/* --- what is in force ----------------------------------------------------------------------------------------- */
+
+static bool is_listening(const struct sessions *ss, const struct addr *addr, uint16_t port, uint64_t seen[])
+{
+        for (unsigned i = 0; i < ss->n_listening; i++) {
+                if (ss->listening_port[i] == port && addr_is_equal(&ss->listening[i], addr)) {
+                        seen[i / 64] |= 1ull << i % 64;
+                        return true;
+                }
+        }
+        return false;
+}
+
+static void listen_at(struct sessions *ss, const struct addr *addr, uint16_t port)
+{
+        if (ss->n_listening == IMAGE_ADDRESSES_MAX || tcp_listen(ss->tcp, addr, port, 0) < 0) {
+                count(ss, COUNTER_listen_failed);
+                return;
+        }
+        ss->listening[ss->n_listening] = *addr;
+        ss->listening_port[ss->n_listening++] = port;
+}
+
+/* Take clients at the addresses of the new image and nowhere else; sessions that are open go on. */
+static void follow_listeners(struct sessions *ss)
+{
+        uint64_t seen[IMAGE_ADDRESSES_MAX / 64] = { 0 };
+        unsigned before = ss->n_listening;
+
+        for (uint32_t l = 0; l < ss->image->listeners.count; l++) {
+                const struct image_listener *listener = image_listener(ss->image, l);
+
+                for (uint32_t f = 0; f < listener->fronts.count; f++) {
+                        const struct addr *addr = &image_front(ss->image, listener->fronts.first + f)->addr;
+
+                        if (!is_listening(ss, addr, listener->tcp_port, seen))
+                                listen_at(ss, addr, listener->tcp_port);
+                }
+        }
+        for (unsigned i = before; i-- > 0;) {
+                if (seen[i / 64] >> i % 64 & 1)
+                        continue;
+                tcp_unlisten(ss->tcp, &ss->listening[i], ss->listening_port[i]);
+                ss->n_listening--;
+                ss->listening[i] = ss->listening[ss->n_listening];
+                ss->listening_port[i] = ss->listening_port[ss->n_listening];
+        }
+        ss->generation = ss->image->generation;
+}
+
+void sessions_begin(struct sessions *ss, const struct runtime *runtime, bool draining, uint64_t now_us,
+                    uint64_t wall_us)
+{
+        ss->runtime = runtime;
+        ss->image = runtime->image;
+        ss->draining = draining;
+        ss->now_us = now_us;
+        ss->wall_us = wall_us;
+        ss->wall_sec = (uint32_t)(wall_us / 1000000);
+        if (ss->generation != ss->image->generation)
+                follow_listeners(ss);
+}
+
+const struct image_listener *session_listener(const struct sessions *ss, const struct session *s)
+{
+        return image_lookup_listener(ss->image, &s->front, s->front_port);
+}
+
+uint16_t session_policy(const struct sessions *ss, const struct session *s)
+{
+        const struct image_listener *listener = session_listener(ss, s);
+
+        return listener ? listener->policy : 0;
+}
+
+const char *session_hostname(const struct sessions *ss, const struct session *s)
+{
+        const struct image_listener *listener = session_listener(ss, s);
+
+        return image_string(ss->image, listener ? listener->hostname : ss->image->node.hostname);
+}
+
+struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers)
+{
+        client_table_lookup(ss->clients, &s->peer, ss->wall_sec, answers);
+        return (struct client_facts){
+                .class = (enum image_class)s->class,
+                .is_v4 = addr_is_v4(&s->peer),
+                .at_deadline = s->at_deadline || s->answered,
+                .failed = s->failed,
+                .answers = answers,
+        };
+}
+
+/* --- phases and timers ----------------------------------------------------------------------------------------- */
+
+void session_phase(struct sessions *ss, struct session *s, enum session_phase phase, uint64_t timeout_ms)
+{
+        uint64_t due_ms;
+
+        if (s->phase == PHASE_HELD && phase != PHASE_HELD)
+                ss->held--;
+        if (s->phase != PHASE_HELD && phase == PHASE_HELD)
+                ss->held++;
+        s->phase = (uint8_t)phase;
+        s->due_us = ss->now_us + timeout_ms * 1000;
+        due_ms = (s->due_us + 999) / 1000;
+        /* Later than the armed time: left for the early expiry to find. Sooner: moved. */
+        if (wheel_node_is_armed(&s->timer)) {
+                if ((int32_t)((uint32_t)due_ms - s->timer.due_ms) >= 0)
+                        return;
+                wheel_remove(&ss->wheel, index_of(ss, s));
+        }
+        wheel_add(&ss->wheel, index_of(ss, s), due_ms);
+}
+
+void session_await_command(struct sessions *ss, struct session *s)
+{
+        session_phase(ss, s, PHASE_COMMAND, ss->image->limits.command_timeout_ms);
+}
+
+static void client_timed_out(struct sessions *ss, struct session *s)
+{
+        say_reply(ss, s, SMTP_REPLY_TIMEOUT, RULE_timeout, NULL, NULL);
+        count(ss, COUNTER_client_timeouts);
+        session_end(ss, s, RULE_timeout, false);
+}
+
+static void session_expired(struct sessions *ss, struct session *s)
+{
+        switch ((enum session_phase)s->phase) {
+        case PHASE_GREET:
+                greet_continue(ss, s);
+                break;
+        case PHASE_ANSWERS:
+                s->at_deadline = true;
+                asks_leave(ss->asks, index_of(ss, s));
+                count(ss, COUNTER_answers_late);
+                command_judge_recipient(ss, s);
+                break;
+        case PHASE_BACKEND:
+        case PHASE_END:
+                leg_timeout(ss, s);
+                break;
+        case PHASE_DATA:
+                if (ss->leg[s->leg].stalled_us != 0) {
+                        leg_timeout(ss, s); /* it is the backend that takes no more */
+                        break;
+                }
+                client_timed_out(ss, s);
+                break;
+        case PHASE_COMMAND:
+        case PHASE_DISCARD:
+        case PHASE_HELD:
+                client_timed_out(ss, s);
+                break;
+        case PHASE_FREE:
+        case PHASE_GREY:
+        case PHASES:
+                break;
+        }
+}
+
+void sessions_tick(struct sessions *ss)
+{
+        for (unsigned i = 0; i < TICK_MAX; i++) {
+                uint32_t index = wheel_next(&ss->wheel, ss->now_us / 1000);
+                struct session *s;
+
+                if (index == WHEEL_NONE)
+                        break;
+                s = &ss->session[index];
+                if (s->phase == PHASE_FREE)
+                        continue;
+                if (s->due_us > ss->now_us) {
+                        wheel_add(&ss->wheel, index, (s->due_us + 999) / 1000);
+                        continue;
+                }
+                session_expired(ss, s);
+                /* A phase that was not left would never be looked at again. */
+                if (s->phase != PHASE_FREE && !wheel_node_is_armed(&s->timer))
+                        wheel_add(&ss->wheel, index, MAX(s->due_us, ss->now_us + 1000) / 1000 + 1);
+        }
+        if (ss->worker == 0)
+                probe_run(ss);
+}
+
+uint64_t sessions_due_us(const struct sessions *ss)
+{
+        uint64_t due_ms = wheel_due_ms(&ss->wheel);
+        uint64_t due_us = due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000;
+
+        if (ss->worker != 0)
+                return due_us;
+        for (unsigned i = 0; i < PROBES_MAX; i++) {
+                if (ss->probe[i].is_used)
+                        due_us = MIN(due_us, ss->probe[i].due_us);
+        }
+        for (uint32_t i = 0; i < ss->image->servers.count; i++) {
+                uint16_t backend = ss->runtime->server_map[i];
+
+                if (backend != BACKEND_NONE)
+                        due_us = MIN(due_us, atomic_load(&ss->backends->backend[backend].probe_due_us));
+        }
+        return due_us;
+}
+
+/* --- events ---------------------------------------------------------------------------------------------------- */
+
+static void client_lost(struct sessions *ss, struct session *s)
+{
+        if (s->phase == PHASE_END) {
+                /* The backend has the final dot: its word is waited for, whoever still listens (RFC 1047). */
+                s->client_gone = true;
+                return;
+        }
+        session_end(ss, s, RULE_client_lost, true);
+}
+
+static void client_event(struct sessions *ss, struct session *s, const struct tcp_event *event)
+{
+        if (event->bits & TCP_EV_FINAL) {
+                /* A final event ends the handle with the next one: what can still be read is read first. */
+                if (event->bits & TCP_EV_CLOSED && (s->phase == PHASE_DATA || s->phase == PHASE_DISCARD))
+                        stream_run(ss, s);
+                if (s->phase != PHASE_FREE)
+                        client_lost(ss, s);
+                return;
+        }
+        if (event->bits & TCP_EV_EOF)
+                s->eof = true;
+        switch ((enum session_phase)s->phase) {
+        case PHASE_GREET:
+                greet_input(ss, s);
+                break;
+        case PHASE_COMMAND:
+        case PHASE_HELD:
+                command_run(ss, s);
+                break;
+        case PHASE_DATA:
+        case PHASE_DISCARD:
+                stream_run(ss, s);
+                break;
+        default:
+                break; /* what came stays in the queue until the present command is answered */
+        }
+}
+
+void session_event(struct sessions *ss, const struct tcp_event *event)
+{
+        uint32_t index = (uint32_t)event->owner;
+
+        if (event->bits & TCP_EV_OPENED) {
+                greet_open(ss, event);
+                return;
+        }
+        switch ((enum owner_kind)(event->owner >> 32)) {
+        case OWNER_CLIENT:
+                if (index < ss->sessions_max && ss->session[index].phase != PHASE_FREE)
+                        client_event(ss, &ss->session[index], event);
+                break;
+        case OWNER_LEG:
+                if (index < ss->legs_max && ss->leg[index].session != NONE)
+                        leg_event(ss, &ss->leg[index], event);
+                break;
+        case OWNER_PROBE:
+                if (index < PROBES_MAX && ss->probe[index].is_used)
+                        probe_event(ss, &ss->probe[index], event);
+                break;
+        }
+}
+
+void session_ask(struct sessions *ss, struct session *s)
+{
+        struct client_answers answers;
+        struct client_facts facts = session_facts(ss, s, &answers);
+        uint32_t index = index_of(ss, s);
+        bool complete = true;
+        struct msg_ask *ask;
+
+        if (s->class != IMAGE_CLASS_NONE || s->answered || asks_is_waiting(ss->asks, index))
+                return;
+        for (uint32_t i = 0; i < ss->image->policies.count && complete; i++)
+                complete = client_is_complete(ss->image, image_policy(ss->image, i), &facts);
+        /* What is stale still counts, and is asked for again meanwhile. */
+        if (complete && !answers.ptr_stale && answers.zones_stale == 0)
+                return;
+        if (!asks_wait(ss->asks, index, &s->peer, ss->now_us))
+                return;
+        ask = ring_write_slot(&ss->ask_ring);
+        if (ask == NULL) {
+                count(ss, COUNTER_asks_lost);
+                return;
+        }
+        *ask = (struct msg_ask){
+                .kind = MSG_ASK_CLIENT,
+                .worker = ss->worker,
+                .client = s->peer,
+                .serial = s->id,
+        };
+        ring_write_commit(&ss->ask_ring);
+        ss->asked = true;
+        count(ss, COUNTER_asks_sent);
+}
+
+void sessions_answer(struct sessions *ss, const struct msg_answer *answer)
+{
+        uint32_t index;
+
+        if (answer->kind != MSG_ANSWER_CLIENT) {
+                count(ss, COUNTER_answers_bad);
+                return;
+        }
+        /* Each session leaves the question before it goes on, so the first one is another every time. */
+        while ((index = asks_first(ss->asks, &answer->client)) != ASK_NONE) {
+                struct session *s = &ss->session[index];
+
+                asks_leave(ss->asks, index);
+                s->answered = true;
+                if (s->phase == PHASE_GREET)
+                        greet_continue(ss, s);
+                else if (s->phase == PHASE_ANSWERS)
+                        command_judge_recipient(ss, s);
+        }
+}
+
+void sessions_judge(struct sessions *ss)
+{
+        /* A verdict can bring the next pipelined recipient here at once: go on until all have been judged. */
+        while (ss->n_judged != 0) {
+                struct judged batch[JUDGE_BATCH];
+                unsigned n = ss->n_judged;
+
+                memcpy(batch, ss->judged, n * sizeof(batch[0]));
+                ss->n_judged = 0;
+                for (unsigned i = 0; i < n; i++) {
+                        struct grey_answer answer =
+                            grey_ask_judge(&batch[i].ask, ss->grey, &ss->tokens, ss->image, ss->wall_sec);
+
+                        command_grey(ss, &batch[i], &answer);
+                }
+        }
+}
+
+bool sessions_publish(struct sessions *ss)
+{
+        bool sleeps = false;
+
+        if (ss->asked)
+                sleeps |= ring_write_publish(&ss->ask_ring);
+        if (ss->logged)
+                sleeps |= ring_write_publish(&ss->log_ring);
+        ss->asked = ss->logged = false;
+        return sleeps;
+}
+
+uint32_t sessions_open(const struct sessions *ss)
+{
+        return ss->open;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------- */
+
+static void forget_judged(struct sessions *ss, uint32_t index)
+{
+        for (unsigned i = 0; i < ss->n_judged; i++) {
+                if (ss->judged[i].session == index)
+                        ss->judged[i--] = ss->judged[--ss->n_judged];
+        }
+}
+
+void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at_once)
+{
+        uint32_t index = index_of(ss, s);
+        struct record record = {
+                .kind = MSG_LOG_SESSION,
+                .rule = rule,
+                .policy = session_policy(ss, s),
+        };
+
+        record_write(ss, s, &record);
+        if (s->leg != NONE)
+                leg_close(ss, s, s->phase == PHASE_DATA);
+        if (at_once)
+                tcp_abort(ss->tcp, s->client);
+        else
+                tcp_close(ss->tcp, s->client);
+        session_phase(ss, s, PHASE_FREE, 0);
+        wheel_remove(&ss->wheel, index);
+        asks_leave(ss->asks, index);
+        limits_close(ss->limits, s->limits_slot);
+        forget_judged(ss, index);
+        s->texts = NONE;
+        ss->open--;
+        ss->free_session[ss->sessions_max - ss->open - 1] = index;
+        count(ss, COUNTER_sessions_closed);
+        counter_set(ss->counters, COUNTER_sessions_open, ss->open);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One worker's client sessions: each joins a client's TCP connection, its SMTP machine, its checks and, after
+ * the first recipient that passed them, one backend connection. Only this part opens and gives up sessions.
+ *
+ * The worker's turn: sessions_begin(), session_event() for each event of tcp, sessions_answer() for each
+ * message from control, sessions_judge() once, sessions_tick() once. Nothing calls back; what is to be sent lies
+ * in tcp afterwards.
+ */
+#ifndef GREYLINE_SESSION_SESSION_H
+#define GREYLINE_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/policy/limits.h"
+#include "dataplane/port/steer.h"
+#include "dataplane/relay/backend.h"
+#include "dataplane/shared/client_table.h"
+#include "dataplane/shared/grey_table.h"
+#include "dataplane/shared/image.h"
+#include "dataplane/shared/link.h"
+#include "dataplane/tcp/tcp.h"
+
+/*
+ * What is in force: a checked image and what main worked out for it. Made by main, read by workers; lives until
+ * no worker uses it any more (main's matter). A session keeps no pointer into it across events.
+ */
+struct runtime {
+        const struct image *image;
+        uint16_t server_map[IMAGE_SERVERS_MAX]; /* server in the image -> entry of backends */
+};
+
+struct sessions;
+
+struct sessions_settings {
+        unsigned worker;
+        unsigned workers;
+        struct tcp *tcp;
+        const struct steer *steer;
+        struct grey_table *grey;
+        const struct client_table *clients;
+        struct limits *limits;
+        struct backends *backends;
+        void *ask_ring;          /* link_ask_ring() of this worker */
+        void *log_ring;          /* link_log_ring() of this worker */
+        uint64_t *counters;
+        uint32_t sessions_max;   /* of this worker */
+        uint32_t legs_max;       /* backend connections of this worker */
+        uint8_t node_id;
+        uint64_t now_us;         /* monotonic */
+        uint64_t wall_us;        /* since 1970 */
+        uint64_t random;
+};
+
+/* Allocates everything the worker's sessions will ever use. Returns NULL when memory is short. */
+struct sessions *sessions_new(const struct sessions_settings *settings, const struct runtime *runtime);
+
+/* Only after the worker's tcp was freed or has no connections; no reply is sent. */
+void sessions_free(struct sessions *sessions);
+
+/* --- the worker's turn; nothing below allocates or blocks ----------------------------------------------------- */
+
+/* The clocks of this turn, and the policy in force. Listening addresses follow the policy. */
+void sessions_begin(struct sessions *sessions, const struct runtime *runtime, bool draining, uint64_t now_us,
+                    uint64_t wall_us);
+
+/* One event of tcp_next_event(). */
+void session_event(struct sessions *sessions, const struct tcp_event *event);
+
+/* A message of control: copied from the ring and unchecked. */
+void sessions_answer(struct sessions *sessions, const struct msg_answer *answer);
+
+/* Judge the recipients that this turn has brought to the greylist, all in one pass. */
+void sessions_judge(struct sessions *sessions);
+
+/* Run timers that are due, a bounded number. */
+void sessions_tick(struct sessions *sessions);
+
+/* When sessions_tick() is needed next; UINT64_MAX: never. */
+uint64_t sessions_due_us(const struct sessions *sessions);
+
+/* Publish what was written to the rings. Returns true when control sleeps and its bell should be rung. */
+bool sessions_publish(struct sessions *sessions);
+
+uint32_t sessions_open(const struct sessions *sessions);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message on its way from the client to the backend: by reference where it needs no change, and only as fast
+ * as the backend takes it, since the client's window is what is not yet passed on. The end is given to the
+ * backend only when the whole message was good; a message that is refused on the way ends the backend
+ * connection with RST, so that no half of it can count, and is read to its end before the reply.
+ */
+#include "dataplane/session/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PIECE_MAX   65536u /* bytes looked at in one go */
+#define ROOM_MIN    4096u  /* less room at the backend is waited out */
+#define SPANS       64u
+#define GROWTH      3u     /* one byte of input can become this many: a bare LF before a dot */
+
+void stream_begin(struct sessions *ss, struct session *s)
+{
+        const struct image_limits *limits = &ss->image->limits;
+        struct texts *texts = texts_of(ss, s);
+        const struct image_policy *policy;
+        struct leg *leg = leg_of(ss, s);
+
+        policy = image_policy(ss->image, MIN(texts->policy, ss->image->policies.count - 1));
+        smtp_data_init(&leg->data);
+        smtp_data_conf_init(&leg->data_conf);
+        leg->data_conf.size_max = limits->message_bytes_max;
+        leg->data_conf.line_max = policy->long_lines == IMAGE_LONG_LINES_REJECT ? SMTP_TEXT_LINE_MAX : 0;
+        leg->data_conf.bare_newline = policy->bare_newline == IMAGE_BARE_NEWLINE_REJECT ? SMTP_BARE_REJECT
+                                                                                       : SMTP_BARE_NORMALIZE;
+        leg->data_conf.received_max = (uint16_t)MIN(limits->hops_max, UINT16_MAX);
+        leg->stalled_us = 0;
+        tcp_recv_window_set(ss->tcp, s->client, WINDOW_DATA);
+        session_phase(ss, s, PHASE_DATA, limits->data_timeout_ms);
+        if (s->mark_header) {
+                const char *name = image_string(ss->image, policy->header_name);
+                char line[256];
+                int len = snprintf(line, sizeof(line), "%.100s: score=%d\r\n", name[0] ? name : "X-Greyline-Score",
+                                   (int)s->score);
+
+                if (!tcp_send_copy(ss->tcp, leg->conn, line, (uint32_t)len))
+                        stream_discard(ss, s, SMTP_REPLY_LOCAL_ERROR, 0, RULE_overload);
+        }
+}
+
+/* The reply to a message: state, record, next command. */
+static void finish(struct sessions *ss, struct session *s, bool is_accepted, enum rule rule, const struct said *said,
+                   uint64_t bytes, uint8_t flags, const char *detail, size_t detail_len)
+{
+        struct texts *texts = texts_of(ss, s);
+        struct record record = {
+                .kind = MSG_LOG_DATA,
+                .rule = rule,
+                .said = said,
+                .policy = texts->policy,
+                .bytes = bytes,
+                .flags = flags,
+                .detail = detail,
+                .detail_len = detail_len,
+        };
+
+        record_write(ss, s, &record);
+        count(ss, is_accepted ? COUNTER_messages_accepted : COUNTER_messages_refused);
+        smtp_data_end(&s->smtp, is_accepted ? SMTP_ACCEPT : SMTP_REFUSE);
+        tcp_recv_window_set(ss->tcp, s->client, WINDOW_COMMANDS);
+        session_await_command(ss, s);
+        command_run(ss, s);
+}
+
+void stream_discard(struct sessions *ss, struct session *s, enum smtp_reply reply, uint16_t code, enum rule rule)
+{
+        struct leg *leg = leg_of(ss, s);
+
+        s->discard_reply = (uint16_t)reply;
+        s->discard_code = code;
+        s->discard_rule = (uint8_t)rule;
+        /* The parser must go on where it is, so the leg stays, without its connection, until the end. */
+        tcp_abort(ss->tcp, leg->conn);
+        leg->conn = (struct tcp_handle){ 0 };
+        session_phase(ss, s, PHASE_DISCARD, ss->image->limits.data_timeout_ms);
+}
+
+static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        enum rule rule = (enum rule)s->discard_rule;
+        struct smtp_data_conf conf = leg->data_conf;
+        struct smtp_data data = leg->data;
+        struct say say = { .zone = -1 };
+        enum smtp_reply reply = (enum smtp_reply)s->discard_reply;
+        struct said said;
+
+        leg_close(ss, s, true);
+        if (data.fault != SMTP_DATA_OK && s->discard_code == 0 && reply == SMTP_REPLY_NONE)
+                reply = smtp_data_reply(&data, &conf, &say.number);
+        if (reply != SMTP_REPLY_NONE) {
+                say_reply(ss, s, reply, rule, &say, &said);
+        } else {
+                static const char text[] = "Message refused by the mail server";
+
+                say_backend(ss, s, s->discard_code, text, sizeof(text) - 1, rule, &said);
+        }
+        finish(ss, s, false, rule, &said, data.size, 0, NULL, 0);
+}
+
+static enum rule rule_of_data(const struct smtp_data *data)
+{
+        switch ((enum smtp_data_fault)data->fault) {
+        case SMTP_DATA_TOO_BIG:
+                return RULE_size_limit;
+        case SMTP_DATA_BARE_NEWLINE:
+                return RULE_bare_newline;
+        case SMTP_DATA_LINE_TOO_LONG:
+                return RULE_line_limit;
+        default:
+                return RULE_syntax;
+        }
+}
+
+/* Pass spans of the piece on, consuming the client's bytes in step. False: the backend's queue would not take them. */
+static bool pass_on(struct sessions *ss, struct session *s, struct leg *leg, const struct smtp_span *spans, size_t n,
+                    size_t consumed)
+{
+        size_t at = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct smtp_span *span = &spans[i];
+
+                if (span->is_literal) {
+                        if (!tcp_send_copy(ss->tcp, leg->conn, span->literal, span->len))
+                                return false;
+                        continue;
+                }
+                tcp_recv_consume(ss->tcp, s->client, (uint32_t)(span->offset - at));
+                if (tcp_send_move(ss->tcp, s->client, leg->conn, span->len) != span->len)
+                        return false;
+                at = span->offset + span->len;
+        }
+        tcp_recv_consume(ss->tcp, s->client, (uint32_t)(consumed - at));
+        return true;
+}
+
+static void message_complete(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        size_t len;
+        const char *tail = smtp_data_tail(&leg->data, &len);
+
+        if (!tcp_send_copy(ss->tcp, leg->conn, tail, (uint32_t)len)) {
+                stream_discard(ss, s, SMTP_REPLY_LOCAL_ERROR, 0, RULE_overload);
+                discarded(ss, s, leg);
+                return;
+        }
+        dialogue_end(&leg->dialogue);
+        session_phase(ss, s, PHASE_END, leg->end_timeout_ms);
+}
+
+/* Read a message that is refused already. True: go on. */
+static bool discard_piece(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        struct smtp_span spans[SPANS];
+        uint32_t len;
+        const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
+        enum smtp_data_result result;
+        size_t n, consumed;
+
+        if (len == 0)
+                return false;
+        result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
+        tcp_recv_consume(ss->tcp, s->client, (uint32_t)consumed);
+        counter_add(ss->counters, COUNTER_message_bytes, consumed);
+        if (result == SMTP_DATA_END) {
+                discarded(ss, s, leg);
+                return false;
+        }
+        session_phase(ss, s, PHASE_DISCARD, ss->image->limits.data_timeout_ms);
+        return true;
+}
+
+/* Pass one piece of the message on. True: go on. */
+static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        struct smtp_span spans[SPANS];
+        uint32_t len, room = tcp_send_room(ss->tcp, leg->conn);
+        const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
+        enum smtp_data_result result;
+        size_t n, consumed;
+
+        if (len == 0)
+                return false;
+        if (room < ROOM_MIN) {
+                tcp_room_want(ss->tcp, leg->conn);
+                if (leg->stalled_us == 0)
+                        leg->stalled_us = ss->now_us;
+                return false;
+        }
+        leg->stalled_us = 0;
+        len = MIN(MIN(len, PIECE_MAX), room / GROWTH);
+        result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
+        counter_add(ss->counters, COUNTER_message_bytes, consumed);
+        if (result == SMTP_DATA_REFUSED) {
+                tcp_recv_consume(ss->tcp, s->client, (uint32_t)consumed);
+                stream_discard(ss, s, SMTP_REPLY_NONE, 0, rule_of_data(&leg->data));
+                return true;
+        }
+        if (!pass_on(ss, s, leg, spans, n, consumed)) {
+                /* Room was checked, so packets have run out: this message ends here, the client comes again. */
+                session_end(ss, s, RULE_overload, true);
+                return false;
+        }
+        if (result == SMTP_DATA_END && leg->data.fault == SMTP_DATA_OK) {
+                message_complete(ss, s, leg);
+                return false;
+        }
+        if (result == SMTP_DATA_END) {
+                stream_discard(ss, s, SMTP_REPLY_NONE, 0, rule_of_data(&leg->data));
+                discarded(ss, s, leg);
+                return false;
+        }
+        session_phase(ss, s, PHASE_DATA, ss->image->limits.data_timeout_ms);
+        return true;
+}
+
+void stream_run(struct sessions *ss, struct session *s)
+{
+        for (;;) {
+                struct leg *leg = leg_of(ss, s);
+                bool go_on = false;
+
+                if (s->phase == PHASE_DATA)
+                        go_on = stream_piece(ss, s, leg);
+                else if (s->phase == PHASE_DISCARD)
+                        go_on = discard_piece(ss, s, leg);
+                if (!go_on)
+                        break;
+        }
+        /* A client that has said its last without an end of the message: half of it must not count. */
+        if ((s->phase == PHASE_DATA || s->phase == PHASE_DISCARD) && s->eof &&
+            tcp_recv_bytes(ss->tcp, s->client) == 0) {
+                count(ss, COUNTER_messages_cut);
+                session_end(ss, s, RULE_client_lost, true);
+        }
+}
+
+void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len)
+{
+        struct leg *leg = leg_of(ss, s);
+        bool is_accepted = code >= 250 && code <= 259;
+        uint64_t bytes = leg->data.size;
+        enum rule rule = is_accepted ? RULE_accepted : code == 0 ? RULE_backend_lost : RULE_backend_refused;
+        uint8_t flags = 0;
+        struct said said;
+        char words[SMTP_ANSWER_TEXT_MAX + 1];
+
+        len = MIN(len, sizeof(words) - 1);
+        memcpy(words, text, len);
+        words[len] = '\0';
+        if (is_accepted) {
+                uint16_t policies = (uint16_t)ss->image->policies.count;
+
+                atomic_fetch_add_explicit(&ss->backends->backend[leg->backend].transactions, 1,
+                                          memory_order_relaxed);
+                for (unsigned i = 0; i < leg->dues; i++) {
+                        if (leg->due[i].policy >= policies)
+                                leg->due[i].policy = 0; /* another image since: its default will do */
+                        /* One message counts once for the network, however many recipients it has. */
+                        if (i > 0)
+                                leg->due[i].exempt_key = 0;
+                        grey_due_record(&leg->due[i], ss->grey, ss->image, ss->wall_sec);
+                }
+                s->messages++;
+        }
+        leg->in_transaction = false;
+        leg->recipients = leg->dues = 0;
+        if (s->client_gone && is_accepted) {
+                flags |= MSG_LOG_AMBIGUOUS;
+                count(ss, COUNTER_messages_ambiguous);
+        }
+        if (code == 0 || code == 421) {
+                say_reply(ss, s, SMTP_REPLY_BACKEND_LOST, RULE_backend_lost, NULL, &said);
+        } else {
+                if (!is_accepted && (code < 400 || code > 599))
+                        code = 451;
+                say_backend(ss, s, code, words, len, rule, &said);
+        }
+        if (code == 0 || code == 421)
+                leg_close(ss, s, true);
+        if (s->client_gone) {
+                struct texts *texts = texts_of(ss, s);
+                struct record record = {
+                        .kind = MSG_LOG_DATA, .rule = rule, .said = &said, .policy = texts->policy,
+                        .bytes = bytes, .flags = flags, .detail = words, .detail_len = len,
+                };
+
+                record_write(ss, s, &record);
+                count(ss, is_accepted ? COUNTER_messages_accepted : COUNTER_messages_refused);
+                session_end(ss, s, RULE_client_lost, true);
+                return;
+        }
+        finish(ss, s, is_accepted, rule, &said, bytes, flags, words, len);
+}
