@@ -17,34 +17,31 @@ BLOCK_SEC = 2
 WINDOW_SEC = 12
 
 
-def policy(block=f"{BLOCK_SEC}s", window=f"{WINDOW_SEC}s", greet_delay="300ms", greylist="", default="", rest="",
-           pools="{main: {servers: [{address: 198.19.0.10, port: 25}], check_interval: 500ms}}",
-           networks=f"deny: [{DENIED}0/24]", limits="{connections_per_network: 0}", zones=True, front=("25",)):
-    addresses = ", ".join(f'198.18.0.{number}, "2001:2::{number}"' for number in front)
-    text = f"""
-listeners:
-    - {{name: mx, front: [{addresses}], greet_delay: {greet_delay}}}
-domains:
-    example.org: {{pool: main}}
-    example.net: {{pool: main}}
+POOLS = "{main: {servers: [{address: 198.19.0.10, port: 25}], check_interval: 500ms}}"
+DOMAINS = "{example.org: {pool: main}, example.net: {pool: main}}"
+LISTENERS = '[{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 300ms}]'
+
+
+def policy(block=f"{BLOCK_SEC}s", window=f"{WINDOW_SEC}s", pools=POOLS, domains=DOMAINS, listeners=LISTENERS,
+           deny=f"[{DENIED}0/24]", more_policies="", more=""):
+    """The text of a policy. listeners None: the lab supplies them, as it must for two nodes."""
+    return f"""
+domains: {domains}
 pools: {pools}
 networks:
     trusted: [{TRUSTED}0/24]
     allow: [{ALLOWED}0/24]
-    {networks}
-limits: {limits}
+    deny: {deny}
+limits: {{connections_per_network: 0}}
+zones:
+    - {{zone: bl.greyline.test, score: 10, smtp_blocking: true}}
+    - {{zone: score.greyline.test, score: 30}}
+    - {{zone: wl.greyline.test, kind: allow, score: -10}}
 policies:
     default:
-        greylist: {{block: {block}, window: {window}{", " if greylist else ""}{greylist}}}
+        greylist: {{block: {block}, window: {window}}}
         reverse_dns: {{missing: reject, unconfirmed: score, unconfirmed_score: 5}}
-        {default}
-{rest}
+    {more_policies}
+{f"listeners: {listeners}" if listeners else ""}
+{more}
 """
-    if zones:
-        text += """
-zones:
-    - {zone: bl.greyline.test, score: 10, smtp_blocking: true}
-    - {zone: score.greyline.test, score: 30}
-    - {zone: wl.greyline.test, kind: allow, score: -10}
-"""
-    return text

@@ -10,10 +10,8 @@ import labs
 import messages
 from policies import BLOCK_SEC, LISTED, TRUSTED, policy
 
-LAB = {"policy": policy() + "dns: {deadline: 2s, timeout: 500ms, resolvers: [\"127.0.0.1:DNS\"]}\n",
-       "options": ["--backend", "sink"]}
-# The lab's resolver is at the first free port; a policy may leave out the key, and then the lab supplies it.
-LAB["policy"] = LAB["policy"].replace(", resolvers: [\"127.0.0.1:DNS\"]", "")
+# The resolver itself is supplied by the lab.
+LAB = {"policy": policy(more="dns: {deadline: 2s, timeout: 500ms}"), "options": ["--backend", "sink"]}
 DEADLINE_SEC = 2.0
 
 
@@ -86,11 +84,11 @@ def test_a_second_dataplane_on_the_same_directory_is_refused(lab):
 
 
 def test_a_device_that_is_not_there_is_named(own_lab):
-    text = policy() + """
+    text = policy(more="""
 ports:
     - {name: front, device: "net_af_packet0,iface=nosuch0", addresses: [198.18.0.25/24, "2001:2::25/120"]}
     - {name: back, device: "net_af_packet1,iface=nosuch1", addresses: [198.19.0.25/24]}
-"""
+""")
     path = own_lab.policy_file(text)
     failed = own_lab.run("up", "--build", labs.BUILD, "--policy", path, "--no-restart", check=False)
     assert failed.returncode == 1
@@ -99,5 +97,5 @@ ports:
 
 
 def test_redis_that_is_not_there_is_no_reason_not_to_start(own_lab):
-    own_lab.up(policy() + "store: {redis: {host: 127.0.0.1, port: 9}}\n", "--dns", "none")
+    own_lab.up(policy(more="store: {redis: {host: 127.0.0.1, port: 9}}"), "--dns", "none")
     assert own_lab.ask(labs.fresh_network() + "5", "a@example.com", "b@example.org").code == 451

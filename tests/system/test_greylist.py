@@ -8,13 +8,10 @@ import labs
 import messages
 from policies import BLOCK_SEC, TRUSTED, WINDOW_SEC, policy
 
-LAB = {"policy": policy(default="""zones: {}
-    patient:
-        greylist: {block: 1h}
-    open:
-        greylist: {enabled: false}""", rest="""
-""").replace("example.net: {pool: main}", "example.net: {pool: main, policy: patient}\n"
-             "    open.example.org: {pool: main, policy: open}"), "options": []}
+LAB = {"policy": policy(domains="{example.org: {pool: main}, example.net: {pool: main, policy: patient}, "
+                                "open.example.org: {pool: main, policy: open}}",
+                        more_policies="""patient: {greylist: {block: 1h, window: 6h}}
+    open: {greylist: {enabled: false}}""")}
 
 SENDER, RECIPIENT = "alice@example.com", "bob@example.org"
 

@@ -6,9 +6,7 @@ import time
 import labs
 from policies import BLOCK_SEC, policy
 
-LAB = {"policy": policy(window="60s").replace(
-    "- {name: mx, front: [198.18.0.25, \"2001:2::25\"], greet_delay: 300ms}", "")
-    .replace("\nlisteners:\n    \n", "\n"), "options": ["--redis", "--nodes", "2"]}
+LAB = {"policy": policy(window="60s", listeners=None), "options": ["--redis", "--nodes", "2"]}
 SENDER, RECIPIENT = "alice@example.com", "bob@example.org"
 
 

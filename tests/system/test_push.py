@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from lablib import smtp
+
 import labs
 import loads
-import smtp
 from policies import policy
 
 LAB = {"policy": policy(), "options": ["--backend", "sink"]}
@@ -22,7 +23,7 @@ def _greeting(lab, source):
 def _with_denied(number):
     """A policy under which exactly the first `number` of the probed clients are denied."""
     denied = ", ".join(f"198.18.93.{host}" for host in range(1, number + 1))
-    return policy(networks=f"deny: [{denied}]")
+    return policy(deny=f"[{denied}]")
 
 
 def test_twenty_pushes_under_load_each_within_a_second(lab, tmp_path):

@@ -7,12 +7,14 @@ import time
 
 import pytest
 
+from lablib import smtp
+
 import labs
 import messages
-import smtp
 from policies import ALLOWED, DENIED, LISTED, NO_PTR, SCORED, TRUSTED, UNCONFIRMED, WELCOME, policy
 
-LAB = {"policy": policy(greet_delay="1s"), "options": ["--backend", "sink"]}
+LAB = {"policy": policy(listeners='[{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 1s}]'),
+       "options": ["--backend", "sink"]}
 SPAM_FILTER = "5.7.1 Sending address not accepted due to spam filter"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SMTP client for tests: sends exactly the bytes it is told, and shows every reply.
+"""An SMTP client for tests and the demo: sends exactly the bytes it is told, and shows every reply.
 
 smtplib would mend what tests want to be broken (bare newlines, early talk), hence this.
 """
@@ -8,7 +8,7 @@ import re
 import socket
 import time
 
-from lablib import netns
+from . import netns
 
 
 class Lost(Exception):
