@@ -17,9 +17,9 @@
 #include "dataplane/shared/image.h"
 
 #define POLICY_ERRORS_MAX     20
-#define POLICY_ERROR_TEXT_MAX 400
+#define POLICY_ERROR_TEXT_MAX 512
 #define POLICY_FILE_MAX       (32u << 20) /* bytes of a YAML file */
-#define POLICY_LIST_MAX       4000000u    /* entries of the three lists together */
+#define POLICY_LIST_MAX       3000000u    /* entries of the three lists together */
 
 /* What is wrong with a policy: each as "file:line:column: key: what was expected". */
 struct policy_errors {
@@ -28,19 +28,26 @@ struct policy_errors {
         char text[POLICY_ERRORS_MAX][POLICY_ERROR_TEXT_MAX];
 };
 
-/* Which zone has which number, for life. Kept by versions.h; zeroed: nothing is known. */
+/*
+ * Which zone has which number, for life: the client table knows zones by number only. Kept by versions.h;
+ * zeroed: nothing is known. A number is given to another zone only when none is free and it has not been in
+ * use for longer than any answer is kept.
+ */
 struct policy_zone_book {
         struct policy_zone_entry {
-                uint64_t key;           /* hash of domain and codes; 0: the number is free */
-                uint64_t last_used_sec; /* wall clock: when a policy last used it */
-                char name[64];          /* for people */
+                uint64_t key;              /* policy_zone_key(); 0: the number is free */
+                uint64_t unused_since_sec; /* wall clock; 0: the current policy uses it */
+                char name[64];             /* for people */
         } entry[IMAGE_ZONES_MAX];
 };
+
+/* What a zone is: its domain and the answers that mean a listing. Never 0. */
+uint64_t policy_zone_key(const char *domain, const struct image_codes *codes, uint32_t count);
 
 struct policy_options {
         uint32_t generation; /* the version number that goes into the image; at least 1 */
         uint64_t now_sec;    /* wall clock */
-        struct policy_zone_book *zones; /* read and added to; NULL: numbers from 0 */
+        struct policy_zone_book *zones; /* read, and on success added to; NULL: numbers from 0 */
 };
 
 /*
