@@ -48,8 +48,12 @@ int policy_versions_store(const char *state_dir, const struct policy_version *ve
                           size_t yaml_len, const void *image, size_t image_len,
                           const struct policy_zone_book *zones) MUST_CHECK;
 
-/* Point current.image at a stored version, atomically. Returns 0, -ENOENT, or another negative errno. */
-int policy_versions_make_current(const char *state_dir, uint32_t generation) MUST_CHECK;
+/*
+ * Point current.image at a stored version, atomically. now_sec: wall clock, from when zones that it does not
+ * use count as unused. Returns 0, -ENOENT, -ESTALE (a zone's number was given to another zone since: push the
+ * YAML of that version again), or another negative errno.
+ */
+int policy_versions_make_current(const char *state_dir, uint32_t generation, uint64_t now_sec) MUST_CHECK;
 
 /* The current version, or 0 when there is none. */
 uint32_t policy_versions_current(const char *state_dir);
