@@ -170,10 +170,10 @@ def _ends_again_and_again(names, lab):
     return None
 
 
-def _answers(names, address):
-    """Does port 25 of the address answer with a greeting?"""
+def _answers(ns, address):
+    """Does port 25 of the address, seen from the namespace, answer with a greeting?"""
     try:
-        with netns.connect(names.client_ns, address, 25, timeout=3) as sock:
+        with netns.connect(ns, address, 25, timeout=3) as sock:
             sock.settimeout(15)
             return sock.recv(3) == b"220"
     except OSError:
@@ -181,30 +181,22 @@ def _answers(names, address):
 
 
 def _wait_for_answers(names, lab):
-    waiting = [address for node in lab["nodes"] for address in (n.FRONT4[node - 1], n.FRONT6[node - 1])]
+    """Every port 25 of the lab: the backend's and, on all nodes, the appliance's."""
+    waiting = [(names.backend_ns, n.BACKEND4)] if lab["options"]["backend"] != "none" else []
+    if lab["options"]["appliance"]:
+        waiting += [(names.client_ns, front[node - 1]) for node in lab["nodes"] for front in (n.FRONT4, n.FRONT6)]
     deadline = time.monotonic() + ANSWER_SEC
     while True:
-        waiting = [address for address in waiting if not _answers(names, address)]
+        waiting = [(ns, address) for ns, address in waiting if not _answers(ns, address)]
         if not waiting:
             return
         why = _ends_again_and_again(names, lab)
         if why is None and time.monotonic() > deadline:
-            why = f"no answer on port 25 of {', '.join(waiting)} within {ANSWER_SEC:.0f} s; logs: {names.logs}"
+            addresses = ", ".join(address for _, address in waiting)
+            why = f"no answer on port 25 of {addresses} within {ANSWER_SEC:.0f} s; logs: {names.logs}"
         if why:
             raise LabError(why)
         time.sleep(0.1)
-
-
-def _wait_for_world(names, lab):
-    """Without an appliance, up is done when every process runs."""
-    deadline = time.monotonic() + ANSWER_SEC
-    held = set(os.listdir(names.hold))
-    while any(_present_pid(names, service["name"]) is None
-              for service in lab["services"] if service["name"] not in held):
-        why = _ends_again_and_again(names, lab)
-        if why or time.monotonic() > deadline:
-            raise LabError(why or "not every process started")
-        time.sleep(0.05)
 
 
 def up(names, options):
@@ -239,10 +231,7 @@ def _up(names, options):
         lab["services"] = _services(names, options, ports, nodes)
         _write_lab(names, lab)
         _start_supervisor(names)
-        if options["appliance"]:
-            _wait_for_answers(names, lab)
-        else:
-            _wait_for_world(names, lab)
+        _wait_for_answers(names, lab)
     except BaseException as error:
         if options.get("keep"):
             print(f"lab: left as it is (--keep); deploy/lab down removes it", file=sys.stderr)

@@ -54,6 +54,7 @@ smtpd_client_connection_rate_limit = 0
 smtpd_client_message_rate_limit = 0
 smtpd_client_recipient_rate_limit = 0
 smtpd_error_sleep_time = 0
+local_header_rewrite_clients =
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_recipient_restrictions =
     check_recipient_access inline:{{
@@ -180,15 +181,17 @@ def write_sender(names):
 
 # ---- what arrived -------------------------------------------------------------------------------------------
 
-_ADDED = re.compile(rb"(?:(?:Return-Path|X-Original-To|Delivered-To):[^\n]*\n)*"
-                    rb"Received: from [^\n]*\n(?:[ \t][^\n]*\n)*", re.S)
+_ADDED = re.compile(rb"(?:Return-Path|X-Original-To|Delivered-To):[^\n]*\n|"
+                    rb"Received: from [^\n]*\n(?:[ \t][^\n]*\n)*?\tby (?:backend|sender)\.greyline\.test "
+                    rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
 
 
 def _as_sent(stored):
-    """A message in the Maildir as its sender wrote it: without what Postfix puts in front, with CR LF."""
-    added = _ADDED.match(stored)
-    body = stored[added.end():] if added else stored
-    return body.replace(b"\n", b"\r\n")
+    """A message in the Maildir as its sender wrote it: without what the lab's Postfixes put in front, with CR LF."""
+    start = 0
+    while added := _ADDED.match(stored, start):
+        start = added.end()
+    return stored[start:].replace(b"\n", b"\r\n")
 
 
 def _digest(message):
