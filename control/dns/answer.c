@@ -148,6 +148,8 @@ static bool host_text(const struct wire *wire, char text[DNS_NAME_MAX])
         for (unsigned at = 0; wire->bytes[at] != 0; at += wire->bytes[at] + 1u) {
                 if (used > 0)
                         text[used++] = '.';
+                if (memchr(wire->bytes + at + 1, '.', wire->bytes[at]) != NULL)
+                        return false; /* as text it would pass for two labels */
                 memcpy(text + used, wire->bytes + at + 1, wire->bytes[at]);
                 used += wire->bytes[at];
         }
