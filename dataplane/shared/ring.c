@@ -130,6 +130,15 @@ const void *ring_read_slot(struct ring *ring)
         return slot_at(ring, ring->own);
 }
 
+uint32_t ring_read_waiting(struct ring *ring)
+{
+        uint64_t written = atomic_load_explicit(&ring->shared->written, memory_order_acquire);
+
+        if (written - ring->own <= ring->slots)
+                ring->other = written;
+        return (uint32_t)(ring->other - ring->own);
+}
+
 void ring_read_release(struct ring *ring)
 {
         BUG_ON_HOT(ring->own == ring->other);

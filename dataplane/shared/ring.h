@@ -59,6 +59,9 @@ bool ring_write_publish(struct ring *ring);
  */
 const void *ring_read_slot(struct ring *ring);
 
+/* How many slots are unread now, 0 to slots. */
+uint32_t ring_read_waiting(struct ring *ring);
+
 /* Done with the slot: it belongs to the writer again. */
 void ring_read_release(struct ring *ring);
 
