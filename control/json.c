@@ -196,6 +196,12 @@ void json_put_bool(struct json *json, const char *key, bool value)
         put(json, value ? "true" : "false", value ? 4 : 5);
 }
 
+void json_put_raw(struct json *json, const char *key, const char *text, size_t len)
+{
+        begin(json, key);
+        put(json, text, len);
+}
+
 static void put_time(struct json *json, const char *key, uint64_t sec, int us)
 {
         time_t at = (time_t)MIN(sec, 253402300799u); /* the end of the year 9999 */

@@ -40,6 +40,9 @@ void json_put_uint(struct json *json, const char *key, uint64_t value);
 void json_put_int(struct json *json, const char *key, int64_t value);
 void json_put_bool(struct json *json, const char *key, bool value);
 
+/* A value that is JSON already, without a newline. */
+void json_put_raw(struct json *json, const char *key, const char *text, size_t len);
+
 /* A time as RFC 3339 text in UTC, "2026-11-24T04:05:06.123456Z"; us since 1970. */
 void json_put_time_us(struct json *json, const char *key, uint64_t us);
 void json_put_time_sec(struct json *json, const char *key, uint64_t sec); /* without a fraction */
