@@ -68,7 +68,7 @@ const struct schema schema_listener = SCHEMA(listener_rows);
 
 static const struct schema_row server_rows[] = {
         { "address", SCHEMA_ADDRESS, AT(struct image_server, addr), .is_required = true,
-          .example = "198.19.0.10", .help = "address of a backend mail server" },
+          .example = "198.18.0.10", .help = "address of a backend mail server" },
         { "port", SCHEMA_INTEGER, AT(struct image_server, tcp_port), .min = 1, .max = 65535, .fallback = "25",
           .help = "TCP port" },
         { "weight", SCHEMA_INTEGER, AT(struct image_server, weight), .min = 1, .max = 1000, .fallback = "1",
@@ -162,8 +162,8 @@ static const struct schema_row store_rows[] = {
           .help = "file in which first defers and passes are kept for people, with addresses" },
         { "journal_entries", SCHEMA_COUNT, AT(struct image, store.journal_entries), .min = 0,
           .max = 1000000000, .fallback = "200k", .help = "entries of the journal; 0: no journal" },
-        { "redis", SCHEMA_MAP, .below = &schema_redis,
-          .help = "several nodes share one greylist through Redis; without host and unix there is none" },
+        { "redis", SCHEMA_MAP, .below = &schema_redis, .says = "none",
+          .help = "several nodes share one greylist through Redis: host or unix says where it is" },
 };
 static const struct schema schema_store = SCHEMA(store_rows);
 
