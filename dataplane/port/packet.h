@@ -143,6 +143,18 @@ static inline void packet_offload_l4(struct packet *packet, uint16_t l2_len, uin
         packet->mbuf.ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | (is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
 }
 
+/* All bytes of a chain into its first segment. Returns false when they do not fit; the chain is as it was. */
+static inline bool packet_linearize(struct packet *packet)
+{
+        return rte_pktmbuf_linearize(&packet->mbuf) == 0;
+}
+
+/* Bytes that a new packet of this pool can take. */
+static inline uint16_t packet_pool_room(struct rte_mempool *pool)
+{
+        return (uint16_t)(rte_pktmbuf_data_room_size(pool) - PACKET_HEADROOM);
+}
+
 /* The next packet of a chain, or NULL. */
 static inline struct packet *packet_chained(struct packet *packet)
 {

@@ -229,6 +229,9 @@ void tcp_recv_window_set(struct tcp *tcp, struct tcp_handle conn, uint32_t bytes
 /* Bytes that the send queue can take now; 0 for a stale handle or after tcp_shutdown(). */
 uint32_t tcp_send_room(const struct tcp *tcp, struct tcp_handle conn);
 
+/* Let TCP_EV_ROOM come once half of the send queue is free, as after a send that took less than it was given. */
+void tcp_room_want(struct tcp *tcp, struct tcp_handle conn);
+
 /*
  * Append a copy of len bytes, all or nothing. Small writes share a buffer. Before CONNECTED it queues.
  * Returns true, or false when there is no room (TCP_EV_ROOM will come), no packet, or the handle is stale.

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of this part share: the endpoint, the connection, and the few operations on a connection that
+ * all of them need (life, events, timers). Nobody outside dataplane/tcp includes this but its unit tests.
+ *
+ * A connection is one element of an array, named by its index. It is in the table while segments can reach
+ * it; in the wheel while a timer may run; in the list of events and of output while it has something to say
+ * or to send. conn_over() takes it out of the network's sight, conn_free() ends it; nothing else does either.
+ */
+#ifndef GREYLINE_TCP_CONN_H
+#define GREYLINE_TCP_CONN_H
+
+#include <assert.h>
+
+#include "dataplane/shared/counters.h"
+#include "dataplane/shared/siphash.h"
+#include "dataplane/tcp/header.h"
+#include "dataplane/tcp/ilist.h"
+#include "dataplane/tcp/limits.h"
+#include "dataplane/tcp/queue.h"
+#include "dataplane/tcp/seq.h"
+#include "dataplane/tcp/table.h"
+#include "dataplane/tcp/tcp.h"
+#include "dataplane/tcp/wheel.h"
+
+struct tcp_tuple {
+        struct addr remote, local;
+        uint16_t remote_port, local_port;
+};
+static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
+
+/* tcp_conn.flags */
+#define CONN_TIMESTAMPS   0x00001u /* RFC 7323 negotiated */
+#define CONN_SACK         0x00002u /* RFC 2018 negotiated */
+#define CONN_SCALE        0x00004u /* our window field is scaled */
+#define CONN_ACTIVE       0x00008u /* opened by tcp_connect() */
+#define CONN_COOKIE       0x00010u /* opened by a cookie alone */
+#define CONN_ORPHAN       0x00020u /* the owner has closed: no events, input is thrown away */
+#define CONN_FIN_QUEUED   0x00040u /* our FIN comes after snd_end; nothing can be appended */
+#define CONN_FIN_HELD     0x00080u /* the peer's FIN is known, at fin_seq, but bytes before it are missing */
+#define CONN_FIN_TAKEN    0x00100u /* the peer's FIN is taken: rcv_nxt is after it */
+#define CONN_EOF_SAID     0x00200u /* TCP_EV_EOF was raised */
+#define CONN_CLOSED_LATER 0x00400u /* over in order, but the owner has not read everything yet */
+#define CONN_WANT_ROOM    0x00800u /* the owner was told that the send queue is full */
+#define CONN_RTT_TIMING   0x01000u /* rtt_seq is being timed */
+#define CONN_RECOVERY     0x02000u /* fast recovery until recover is acknowledged */
+#define CONN_REXMIT_NOW   0x04000u /* send the segment at snd_una again, whatever the window */
+#define CONN_PROBE_NOW    0x08000u /* window probe: one byte at snd_una, whatever the window */
+#define CONN_ALIVE_NOW    0x10000u /* keepalive probe */
+#define CONN_TAIL_ARMED   0x20000u /* the retransmission timer is set for a tail loss probe */
+#define CONN_TAIL_NOW     0x40000u /* send the last segment again (tail loss probe) */
+#define CONN_TAIL_SENT    0x80000u /* a probe is out: not another one before something new is acknowledged */
+#define CONN_SYN_AGAIN    0x100000u /* our SYN was retransmitted (RFC 6298 5.7) */
+
+#define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding */
+#define TIMER_ACK    0x2u /* delayed acknowledgement */
+#define TIMER_LIFE   0x4u /* keepalive while owned; drain and FIN-WAIT-2 while not */
+#define TIMERS       3
+
+#define BOARD_NONE UINT32_MAX
+
+struct tcp_conn {
+        /* Who it is. */
+        struct tcp_tuple tuple;
+        uint32_t generation;
+        uint64_t owner;
+        uint8_t state;  /* enum tcp_state; written by conn_state_set() */
+        uint8_t timers; /* TIMER_* that run */
+        uint8_t backoff;
+        uint8_t dupacks;
+        uint32_t flags;      /* CONN_* */
+        uint16_t mss;        /* payload per segment, options deducted */
+        uint16_t events;     /* TCP_EV_* not yet told */
+        uint8_t snd_scale;   /* the peer's window shift */
+        uint8_t reorder_len; /* packets in reorder */
+        uint8_t challenges;  /* challenge ACKs since challenge_ms */
+        uint8_t acks_due;    /* ACKs to send now; more than one only for duplicates that a peer without SACK counts */
+
+        /* Receive side and sequence numbers (RFC 9293 3.3.1). */
+        uint32_t rcv_nxt;
+        uint32_t rcv_adv;    /* right edge of the window that the peer has been told; never moves left */
+        uint32_t recv_bytes; /* unread */
+        uint32_t recv_bound; /* tcp_recv_window_set() */
+        uint32_t ts_recent, ts_recent_ms;
+        uint32_t ts_offset; /* of our timestamp clock */
+        uint32_t last_ack;  /* rcv_nxt when we last sent an ACK (RFC 7323 4.3) */
+        uint32_t snd_una;
+        uint32_t snd_nxt; /* goes back to snd_una after a timeout */
+        uint32_t snd_max; /* the highest snd_nxt ever */
+        uint32_t snd_end; /* after the last queued byte */
+        uint32_t snd_wnd; /* from snd_una */
+        uint32_t snd_wl1, snd_wl2;
+        uint32_t snd_wnd_max;
+
+        /* Congestion, round trip, timers. */
+        uint32_t cwnd, ssthresh;
+        uint32_t recover;             /* snd_max when loss was last seen (RFC 6582) */
+        uint32_t srtt_us, rttvar_us;  /* srtt_us 0: none measured */
+        uint32_t rto_ms;              /* before backoff */
+        uint32_t rtt_seq, rtt_sent_us;
+        uint32_t due_ms[TIMERS];
+        uint32_t progress_ms;         /* when snd_una last moved, or data became outstanding after none was */
+        uint32_t recv_ms;             /* when an acceptable segment last came */
+        uint32_t send_ms;             /* when data was last sent */
+        uint32_t challenge_ms;
+        uint32_t board;               /* SACK scoreboard, or BOARD_NONE */
+
+        /* Queues. */
+        struct packet_queue recv, send, reorder;
+        struct packet *send_hint; /* holds snd_nxt, or NULL: not known */
+        struct wheel_node wheel;
+
+        /* Colder. */
+        struct ilist_node on_events, on_output;
+        uint64_t bytes_in, bytes_acked;
+        uint32_t iss;
+        uint32_t listener_id;
+        uint32_t retransmits;
+        uint32_t reorder_newest; /* sequence number of the segment that came last into reorder */
+        uint32_t fin_seq;
+        uint32_t drained;        /* bytes thrown away since tcp_close() */
+};
+static_assert(sizeof(struct tcp_conn) <= 320, "five lines a connection");
+
+/* What the peer holds above snd_una: sorted, disjoint, not touching. */
+struct tcp_board {
+        uint32_t count;
+        uint32_t rexmit_high; /* HighRxt of RFC 6675: sent again up to here in this recovery */
+        struct tcp_block range[TCP_BOARD_RANGES];
+};
+
+struct tcp_listener {
+        struct addr addr;
+        uint16_t port;
+        uint32_t id;
+};
+
+/* One segment on its way in. */
+struct tcp_segment {
+        struct tcp_header header;
+        struct tcp_tuple tuple;
+        uint64_t hash;
+        struct packet *packet; /* data begins at the payload once the header has been read; NULL when taken */
+        uint32_t len;          /* payload bytes */
+};
+
+struct syncache; /* listen.c */
+struct timewait; /* timewait.c */
+
+struct tcp {
+        struct tcp_settings set;
+        uint64_t *counters;
+        uint64_t now_us, now_ms;
+        struct siphash_key table_key, isn_key, cookie_key;
+        struct table table;
+        struct wheel wheel;
+        struct tcp_conn *conns;
+        uint32_t conns_fresh; /* elements below have been used before */
+        uint32_t conns_free;  /* list of used ones by on_output.next */
+        uint32_t conns_used;
+        struct ilist events, output;
+        uint32_t last_told; /* connection whose final event was told: ends with the next tcp_next_event() */
+        struct tcp_board *boards;
+        uint32_t boards_max, boards_fresh, boards_free;
+        struct syncache *syncache;
+        struct timewait *timewait;
+        struct packet_queue ready; /* control segments to be sent */
+        uint32_t ready_len;
+        uint32_t held; /* packets in the queues of connections */
+        uint64_t stray_sec;
+        uint32_t stray_count;
+        uint8_t recv_scale;
+        bool starved; /* the pool gave no packet for output */
+        uint32_t listeners_len;
+        struct tcp_listener listeners[TCP_LISTENERS_MAX];
+};
+
+/* What a table value names. */
+enum tcp_kind {
+        TCP_KIND_CONN,
+        TCP_KIND_SYN,
+        TCP_KIND_TIMEWAIT,
+        TCP_KIND_NONE,
+};
+
+#define TCP_INDEX_MASK ((1u << 30) - 1)
+#define TCP_INDEX_MAX  (TCP_INDEX_MASK - 2)
+
+static inline uint32_t tcp_value(enum tcp_kind kind, uint32_t index)
+{
+        return (uint32_t)kind << 30 | index;
+}
+
+/* Set the clock for this call; it never goes back. */
+static inline void tcp_clock_set(struct tcp *tcp, uint64_t now_us)
+{
+        if (now_us > tcp->now_us) {
+                tcp->now_us = now_us;
+                tcp->now_ms = now_us / 1000;
+        }
+}
+
+static inline uint64_t tcp_tuple_hash(const struct tcp *tcp, const struct tcp_tuple *tuple)
+{
+        return siphash(&tcp->table_key, tuple, sizeof(*tuple));
+}
+
+static inline uint32_t conn_index(const struct tcp *tcp, const struct tcp_conn *conn)
+{
+        return (uint32_t)(conn - tcp->conns);
+}
+
+static inline void tcp_count(struct tcp *tcp, enum counter counter)
+{
+        counter_inc(tcp->counters, counter);
+}
+
+/* Free a packet that a connection's queue held. */
+static inline void conn_packet_free(struct tcp *tcp, struct packet *packet)
+{
+        tcp->held--;
+        packet_free(packet);
+}
+
+static inline bool conn_fin_is_acked(const struct tcp_conn *conn)
+{
+        return conn->flags & CONN_FIN_QUEUED && conn->snd_una == conn->snd_end + 1;
+}
+
+/* Has the peer's SYN been seen, so that there is something to acknowledge? */
+static inline bool conn_is_synchronized(const struct tcp_conn *conn)
+{
+        return conn->state > TCP_ST_SYN_SENT;
+}
+
+/* What is known under tuple (tcp.c); *ret_index is set unless it is TCP_KIND_NONE. */
+enum tcp_kind tcp_find(const struct tcp *tcp, const struct tcp_tuple *tuple, uint64_t hash, uint32_t *ret_index);
+
+/* --- conn.c --------------------------------------------------------------------------------------------- */
+
+/* A cleared connection in the table under tuple, or NULL: none free, or no room in the table. */
+struct tcp_conn *conn_new(struct tcp *tcp, const struct tcp_tuple *tuple, uint64_t hash);
+
+/* The connection that a handle names, or NULL when it is stale or the owner has given it up. */
+struct tcp_conn *conn_lookup(const struct tcp *tcp, struct tcp_handle handle);
+
+/* Move to another state. */
+void conn_state_set(struct tcp_conn *conn, enum tcp_state state);
+
+/*
+ * The network is done with it: out of the table and every list, what was to be sent is thrown away. Tells the
+ * owner (bits: one of TCP_EV_FINAL; unread bytes stay readable), or frees it when there is none.
+ * The caller must not touch the connection afterwards unless it is the owner.
+ */
+void conn_over(struct tcp *tcp, struct tcp_conn *conn, uint32_t bits);
+
+/* The same, leaving a TIME-WAIT entry behind. */
+void conn_over_timewait(struct tcp *tcp, struct tcp_conn *conn);
+
+/* End it: all packets freed, the slot free for another. conn_over() must have been called, or the endpoint ends. */
+void conn_free(struct tcp *tcp, struct tcp_conn *conn);
+
+/* Free everything in the send queue up to snd_una, or all of it. */
+void conn_send_flush(struct tcp *tcp, struct tcp_conn *conn);
+
+void conn_event(struct tcp *tcp, struct tcp_conn *conn, uint32_t bits);
+
+/* Look at it in the next tcp_output(). */
+void conn_output_want(struct tcp *tcp, struct tcp_conn *conn);
+
+/* An ACK is to leave with the next tcp_output(). */
+void conn_ack_now(struct tcp *tcp, struct tcp_conn *conn);
+
+/* A challenge ACK (RFC 5961), within the connection's own limit. */
+void conn_challenge(struct tcp *tcp, struct tcp_conn *conn);
+
+/* Set a timer; setting it later costs a store, setting it sooner moves it in the wheel. */
+void conn_timer_set(struct tcp *tcp, struct tcp_conn *conn, unsigned timer, uint32_t after_ms);
+
+static inline void conn_timer_clear(struct tcp_conn *conn, unsigned timer)
+{
+        conn->timers &= (uint8_t)~timer;
+}
+
+/* The connection came out of the wheel: the TIMER_* that are due (cleared), and back in for the others. */
+unsigned conn_timers_due(struct tcp *tcp, struct tcp_conn *conn);
+
+#endif
