@@ -355,8 +355,6 @@ void dns_turn(struct dns *dns, struct dns_now now)
         dns_send_probes(dns, now);
         dns_send(dns, now);
         sweep(dns, now);
-        dns->counters.open_now = dns->clients.used;
-        dns->counters.in_flight_now = dns_resolver_in_flight(dns->resolver);
 }
 
 int dns_fd(const struct dns *dns)
@@ -397,8 +395,10 @@ int dns_timeout_ms(const struct dns *dns, struct dns_now now)
 
 /* ---- for metrics and people ---------------------------------------------------------------------------- */
 
-const struct dns_counters *dns_counters(const struct dns *dns)
+const struct dns_counters *dns_counters(struct dns *dns)
 {
+        dns->counters.open_now = dns->clients.used;
+        dns->counters.in_flight_now = dns_resolver_in_flight(dns->resolver);
         return &dns->counters;
 }
 
