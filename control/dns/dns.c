@@ -183,6 +183,12 @@ static void begin(struct dns *dns, uint32_t i, const struct dns_question *plan)
         dns_clients_queue(&dns->clients, i, question->home, false);
 }
 
+static void set_gauges(struct dns *dns)
+{
+        dns->counters.open_now = dns->clients.used;
+        dns->counters.in_flight_now = dns_resolver_in_flight(dns->resolver);
+}
+
 static bool is_question(const struct dns *dns, const struct msg_ask *ask)
 {
         static const struct addr nobody;
@@ -233,6 +239,7 @@ bool dns_ask_client(struct dns *dns, const struct msg_ask *ask, struct dns_now n
                 dns_clients_release_asker(&dns->clients, asker, false);
                 break;
         }
+        set_gauges(dns);
         return true;
 }
 
@@ -355,6 +362,7 @@ void dns_turn(struct dns *dns, struct dns_now now)
         dns_send_probes(dns, now);
         dns_send(dns, now);
         sweep(dns, now);
+        set_gauges(dns);
 }
 
 int dns_fd(const struct dns *dns)
@@ -395,10 +403,8 @@ int dns_timeout_ms(const struct dns *dns, struct dns_now now)
 
 /* ---- for metrics and people ---------------------------------------------------------------------------- */
 
-const struct dns_counters *dns_counters(struct dns *dns)
+const struct dns_counters *dns_counters(const struct dns *dns)
 {
-        dns->counters.open_now = dns->clients.used;
-        dns->counters.in_flight_now = dns_resolver_in_flight(dns->resolver);
         return &dns->counters;
 }
 

@@ -93,8 +93,7 @@ bool dns_next_answer(struct dns *dns, struct dns_finished *ret);
 int dns_fd(const struct dns *dns);
 int dns_timeout_ms(const struct dns *dns, struct dns_now now);
 
-/* The gauges in it are as of this call. */
-const struct dns_counters *dns_counters(struct dns *dns);
+const struct dns_counters *dns_counters(const struct dns *dns);
 
 /*
  * The list with this number (0 to 31), the zone it is read from, and its hits; NULL when there is none: for
