@@ -102,7 +102,7 @@ static void put_escaped(struct json *json, const uint8_t *bytes, size_t len)
                 if (i == len)
                         break;
                 n = utf8_len(bytes + i, len - i);
-                if (n == 0) {
+                if (n == 0 || bytes[i] == '\0') { /* readers in C take no NUL, escaped or not */
                         put(json, "\\ufffd", 6);
                         n = 1;
                 } else if (n == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0) {

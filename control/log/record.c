@@ -216,7 +216,7 @@ void log_record_json(struct json *json, const char *key, const struct msg_log *r
         if (record->backend_port != 0)
                 json_put_uint(json, "backend_port", record->backend_port);
         if (record->bytes > 0 || record->kind == MSG_LOG_DATA)
-                json_put_uint(json, "bytes", record->bytes);
+                json_put_uint(json, "bytes", MIN(record->bytes, (uint64_t)INT64_MAX)); /* readers count so far */
         json_put_uint(json, "duration_ms", record->duration_ms);
         put_flags(json, record);
         put_text(json, "detail", record, LOG_TEXT_DETAIL);
