@@ -3,6 +3,7 @@
 belongs to the site, which the lab supplies where the policy lacks it."""
 
 import os
+import re
 
 from . import names as n
 
@@ -36,7 +37,7 @@ _REDIS = """    redis: {{host: 127.0.0.1, port: {port}}}
 
 def program(build, name):
     """The path of a program in the build directory, or None."""
-    for directory in ("dataplane", "control", "control/ctl", "."):
+    for directory in ("dataplane", "control", "."):
         path = os.path.join(build, directory, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
@@ -68,13 +69,30 @@ def write_secret(names, nodes):
             file.write(secret)
 
 
+def _policy_of_node(names, node, policy):
+    """The policy of node 2 where it names node 1's front addresses: a copy with those of node 2."""
+    if node == 1:
+        return policy
+    with open(policy, encoding="utf-8") as file:
+        text = file.read()
+    own = text
+    for front in (n.FRONT4, n.FRONT6):
+        own = re.sub(rf"(?<![\w.:]){re.escape(front[0])}(?![\w.:])", front[node - 1], own)
+    if own == text:
+        return policy
+    path = os.path.join(names.node_state(node), os.path.basename(policy))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(own)
+    return path
+
+
 def processes(names, node, options, ports, policy):
     """The node's processes as (name, command)."""
     build = options["build"]
     where = ["--run-dir", names.node_run(node), "--state-dir", names.node_state(node)]
     site = write_site(names, node, options, ports)
     return [
-        (f"control{node}", [program(build, "greyline-control"), *where, "--policy", policy, "--site", site,
+        (f"control{node}", [program(build, "greyline-control"), *where, "--policy", _policy_of_node(names, node, policy), "--site", site,
                             "--http", f"127.0.0.1:{ports[f'http{node}']}", "--log", log_path(names, node)]),
         (f"dataplane{node}", [program(build, "greyline-dataplane"), *where, "--node-id", str(node)]),
     ]

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
+from lablib import appliance
 from lablib import mail
 from lablib import names as n
 from lablib import proc
@@ -161,7 +162,7 @@ class Lab:
 
     def ctl(self, *args, node=1, check=True):
         """greylinectl; returns its output."""
-        done = subprocess.run([_program("greylinectl"), "--run-dir", self.names.node_run(node), *args],
+        done = subprocess.run([program("greylinectl"), "--run-dir", self.names.node_run(node), *args],
                               capture_output=True, text=True, timeout=60, check=False)
         assert not check or done.returncode == 0, f"greylinectl {' '.join(args)}: {done.stdout}{done.stderr}"
         return done.stdout if check else done
@@ -230,9 +231,7 @@ class Lab:
             return json.load(file)
 
 
-def _program(name):
-    for directory in ("control/ctl", "control", "dataplane"):
-        path = os.path.join(BUILD, directory, name)
-        if os.path.isfile(path):
-            return path
-    raise FileNotFoundError(f"{name} in {BUILD}")
+def program(name):
+    path = appliance.program(BUILD, name)
+    assert path, f"no {name} in {BUILD}"
+    return path

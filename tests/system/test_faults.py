@@ -59,7 +59,7 @@ def test_a_hung_control_delays_nobody_beyond_the_deadline(lab, network):
 
 
 def _start(lab, name, *args):
-    return subprocess.run([labs._program(name), *args], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([labs.program(name), *args], capture_output=True, text=True, timeout=60, check=False)
 
 
 def _one_line(done):
