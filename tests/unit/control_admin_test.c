@@ -192,7 +192,7 @@ static void test_held(void **state)
         struct rig *rig = *state;
         int fd = dial(rig), other = dial(rig);
 
-        send_text(rig, fd, "{\"command\":\"hold\"}\n{\"command\":\"echo\"}\n", 39);
+        send_text(rig, fd, "{\"command\":\"hold\"}\n{\"command\":\"echo\"}\n", 38);
         while (rig->held == NULL)
                 loop_turn(rig->loop, -1);
         send_text(rig, other, "{\"command\":\"echo\"}\n", 19);
