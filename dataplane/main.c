@@ -41,10 +41,11 @@ static void catch_signals(void)
 static void usage(FILE *to)
 {
         fprintf(to,
-                "usage: greyline-dataplane [--run-dir DIR] [--state-dir DIR] [--user NAME]\n"
+                "usage: greyline-dataplane [--run-dir DIR] [--state-dir DIR] [--user NAME] [--node-id N]\n"
                 "  --run-dir DIR    tables, rings and sockets (default " PATHS_RUN_DIR ")\n"
                 "  --state-dir DIR  policies and the secret (default " PATHS_STATE_DIR ")\n"
-                "  --user NAME      become this user once the devices are open\n");
+                "  --user NAME      become this user once the devices are open\n"
+                "  --node-id N      0 to 63, in place of the policy's node.node_id\n");
 }
 
 static int parse_options(int argc, char **argv, struct start_options *options)
@@ -53,12 +54,13 @@ static int parse_options(int argc, char **argv, struct start_options *options)
                 { "run-dir", required_argument, NULL, 'r' },
                 { "state-dir", required_argument, NULL, 's' },
                 { "user", required_argument, NULL, 'u' },
+                { "node-id", required_argument, NULL, 'n' },
                 { "help", no_argument, NULL, 'h' },
                 { NULL, 0, NULL, 0 },
         };
         int option;
 
-        *options = (struct start_options){ .run_dir = PATHS_RUN_DIR, .state_dir = PATHS_STATE_DIR };
+        *options = (struct start_options){ .node_id = -1, .run_dir = PATHS_RUN_DIR, .state_dir = PATHS_STATE_DIR };
         while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
                 switch (option) {
                 case 'r':
@@ -69,6 +71,9 @@ static int parse_options(int argc, char **argv, struct start_options *options)
                         break;
                 case 'u':
                         options->user = optarg;
+                        break;
+                case 'n':
+                        options->node_id = atoi(optarg);
                         break;
                 case 'h':
                         usage(stdout);
@@ -233,7 +238,7 @@ int main(int argc, char **argv)
         }
         image = publish_current(dataplane.publish)->image;
         dataplane.workers = MIN(MAX(image->node.workers, 1u), PORT_WORKERS_MAX);
-        dataplane.node_id = (uint8_t)image->node.node_id;
+        dataplane.node_id = (uint8_t)(options.node_id >= 0 ? options.node_id : (int)image->node.node_id);
         if (start_tables(&dataplane, &options, error) < 0 ||
             start_devices(&dataplane, &devices, "greyline-dataplane", pools, &packets, error) < 0 ||
             start_workers(&dataplane, &devices, &options, pools, packets, error) < 0)

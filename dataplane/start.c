@@ -17,11 +17,11 @@
 #include "dataplane/shared/paths.h"
 #include "dataplane/shared/secret.h"
 
-#define PACKET_BYTES      2560u /* of pool memory for a packet of the usual MTU */
+#define PACKET_BYTES      3072u /* of pool memory for a packet of the usual MTU, with all that it costs */
 #define PACKETS_MIN       4096u /* of a worker */
 #define PACKETS_MAX       (1u << 20)
 #define LIMITS_NETWORKS   (1u << 18)
-#define MEMORY_EXTRA_MB   48u   /* EAL's own, rings, device queues */
+#define MEMORY_EXTRA_MB   96u   /* EAL's own, rings, device queues */
 #define WAIT_POLICY_MS    500
 
 static int PRINTF(3, 4) fail(char reterr[START_ERROR_MAX], int r, const char *format, ...)

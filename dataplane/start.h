@@ -17,6 +17,7 @@
 struct start_options {
         const char *run_dir;
         const char *state_dir;
+        int node_id;      /* 0 to 63; -1: as the policy says */
         const char *user; /* to become after the start, NULL: stay */
 };
 
