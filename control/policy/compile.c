@@ -209,7 +209,7 @@ static int compile_run(struct compile *compile, void **ret_image, size_t *ret_le
         if (image_check(*ret_image, *ret_len, reason) < 0) {
                 compile_error(compile, NULL, "the image is not valid (a bug of this program): %.150s", reason);
                 free(*ret_image);
-                return -EINVAL;
+                return -EBADMSG;
         }
         if (compile->options->zones)
                 *compile->options->zones = compile->zone_book;

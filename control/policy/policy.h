@@ -55,9 +55,10 @@ struct policy_options {
  * path       the operator's YAML; lists named by {file: x} are looked for beside it.
  * site_path  NULL, or a YAML file that supplies what the first lacks: top-level keys, and single keys of
  *            node, limits, dns, store and log. The operator's file wins.
- * errors     filled on -EINVAL; count is 0 otherwise.
+ * errors     filled on -EINVAL and -EBADMSG.
  * ret_image  set on success: valid by image_check(), aligned to IMAGE_ALIGN, owned by the caller, free().
- * Returns 0, -EINVAL (errors say what), -ENOMEM. A file that cannot be read is an error like the others.
+ * Returns 0, -EINVAL (errors say what; a file that cannot be read is an error like the others), -ENOMEM, or
+ * -EBADMSG (image_check() refused the result: a bug of ours, said in errors).
  */
 int policy_compile_file(const char *path, const char *site_path, const struct policy_options *options,
                         struct policy_errors *errors, void **ret_image, size_t *ret_len) MUST_CHECK;
