@@ -24,7 +24,9 @@ static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
         }
         if (!hint_found)
                 return "send_hint points out of the queue";
-        if (SEQ_BEFORE(conn->snd_end, at) || (conn->send.head && at != conn->snd_end))
+        if (!conn_fin_is_acked(conn) && SEQ_BEFORE(conn->snd_end, at))
+                return "the send queue ends behind snd_end";
+        if (conn->send.head && at != conn->snd_end)
                 return "the send queue does not end at snd_end";
         return NULL;
 }

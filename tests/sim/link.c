@@ -22,6 +22,7 @@ struct link {
         struct link_stats stats;
         bool trace;
         uint64_t serial;
+        uint64_t began_us; /* time of the first packet */
         uint32_t burst_left;
         uint64_t free_at_us[2]; /* per direction (by the order of addresses): when the wire is free again */
         uint32_t heap_len;
@@ -154,10 +155,10 @@ static void print(const struct link *link, struct packet *packet, uint64_t now_u
         if (!link->trace)
                 return;
         if (tcp_header_parse(packet_data(packet), packet_len(packet), &header) != TCP_PARSE_OK) {
-                printf("%10.3f unreadable, %s\n", (double)now_us / 1000, fate);
+                printf("%10.3f unreadable, %s\n", (double)(now_us - link->began_us) / 1000, fate);
                 return;
         }
-        printf("%10.3f %u:%u>%u:%u %s%s%s%s%s seq %u+%u ack %u win %u", (double)now_us / 1000, meta->src.bytes[15],
+        printf("%10.3f %u:%u>%u:%u %s%s%s%s%s seq %u+%u ack %u win %u", (double)(now_us - link->began_us) / 1000, meta->src.bytes[15],
                header.src_port, meta->dst.bytes[15], header.dst_port, header.flags & TCP_FLAG_SYN ? "S" : "",
                header.flags & TCP_FLAG_FIN ? "F" : "", header.flags & TCP_FLAG_RST ? "R" : "",
                header.flags & TCP_FLAG_PSH ? "P" : "", header.flags & TCP_FLAG_ACK ? "." : "", header.seq,
@@ -209,7 +210,8 @@ void link_send(struct link *link, struct packet *original, uint64_t now_us)
         bool corrupted = false;
 
         packet_free(original);
-        link->stats.packets++;
+        if (link->stats.packets++ == 0)
+                link->began_us = now_us;
         if (checksum_of(packet) != 0) {
                 printf("an endpoint sent a segment with a wrong checksum\n");
                 abort();
