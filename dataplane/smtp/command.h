@@ -20,7 +20,7 @@ struct smtp_command {
         uint16_t legal_in; /* bit per enum smtp_state */
         uint16_t flags;    /* SMTP_COMMAND_* */
         /*
-         * Read the argument (without the SP before it and without trailing spaces) and fill the action. conf is
+         * Read the argument (without the SP before it; there may be some behind it) and fill the action. conf is
          * what this client may use. May touch nothing but *ret.
          */
         void (*parse)(const struct smtp_conf *conf, const char *arg, size_t len, struct smtp_action *ret);

@@ -76,12 +76,6 @@ static bool in_transaction(const struct smtp_machine *m)
         return m->state == SMTP_ST_MAIL || m->state == SMTP_ST_RCPT;
 }
 
-static void forget_transaction(struct smtp_machine *m)
-{
-        m->rcpts = 0;
-        m->rcpts_refused = 0;
-}
-
 static void count_u8(uint8_t *counter)
 {
         if (*counter < UINT8_MAX)
@@ -106,10 +100,8 @@ void smtp_close(struct smtp_machine *machine)
 
 void smtp_drop_transaction(struct smtp_machine *machine)
 {
-        if (!in_transaction(machine))
-                return;
-        move(machine, SMTP_ST_HELLO);
-        forget_transaction(machine);
+        if (in_transaction(machine))
+                move(machine, SMTP_ST_HELLO);
 }
 
 static enum smtp_reply accept_pending(struct smtp_machine *m, enum smtp_act act)
@@ -118,15 +110,15 @@ static enum smtp_reply accept_pending(struct smtp_machine *m, enum smtp_act act)
 
         move(m, (enum smtp_state)accepted[act].state);
         if (act == SMTP_ACT_HELLO) {
-                /* 4.1.4: EHLO clears all buffers as RSET does. */
-                forget_transaction(m);
+                /* 4.1.4: this clears all buffers as RSET does; the recipients are counted anew from MAIL on. */
                 m->flags &= (uint8_t)~FLAG_EHLO;
                 if (m->flags & FLAG_PENDING_EHLO) {
                         m->flags |= FLAG_EHLO;
                         reply = SMTP_REPLY_EHLO;
                 }
         } else if (act == SMTP_ACT_MAIL) {
-                forget_transaction(m);
+                m->rcpts = 0;
+                m->rcpts_refused = 0;
         } else if (act == SMTP_ACT_RCPT) {
                 m->rcpts++;
         }
@@ -165,7 +157,6 @@ enum smtp_reply smtp_data_end(struct smtp_machine *machine, enum smtp_decision d
         if (machine->state != SMTP_ST_DATA)
                 return SMTP_REPLY_NONE;
         move(machine, decision == SMTP_CLOSE ? SMTP_ST_CLOSED : SMTP_ST_HELLO);
-        forget_transaction(machine);
         machine->messages++;
         machine->idle_commands = 0;
         if (decision == SMTP_REFUSE_ERROR)
@@ -240,15 +231,13 @@ static void run_line(struct smtp_machine *m, const struct smtp_conf *conf, const
                         return;
                 }
         }
-        /* 4.1.1: "SMTP receivers SHOULD tolerate trailing white space before the terminating <CRLF>" */
-        while (len && line[len - 1] == ' ')
-                len--;
         command = smtp_command_lookup(line, len, &verb_len);
         if (!command) {
                 unknown_command(m, line, verb_len, ret);
                 return;
         }
         at = verb_len;
+        /* 4.1.1: "SMTP receivers SHOULD tolerate trailing white space before the terminating <CRLF>" */
         while (at < len && line[at] == ' ')
                 at++;
         if (len + 2 > SMTP_COMMAND_MAX && (command->flags & SMTP_COMMAND_LONG) == 0) {
@@ -347,7 +336,6 @@ static size_t discard(struct smtp_machine *m, const uint8_t *bytes, size_t len, 
                 if ((m->flags & FLAG_DISCARD_MUTE) == 0)
                         smtp_command_fail(ret, SMTP_REPLY_LINE_TOO_LONG, SMTP_FAULT_LINE);
                 m->flags &= (uint8_t) ~(FLAG_DISCARD | FLAG_DISCARD_MUTE);
-                m->discarded = 0;
                 return used;
         }
         if (seen == room) {

@@ -133,6 +133,10 @@ static void test_paths(void **state)
                   NULL, 0 },
                 { "<@" SIXTY "." SIXTY "." SIXTY ":" SIXTY "@" TEN TEN ".example>", RCPT, SMTP_PATH_TOO_LONG,
                   NULL, NULL, 0 },
+                { "<@" SIXTY "." SIXTY "." SIXTY ":" SIXTY "@123456789>", RCPT, SMTP_PATH_OK,
+                  SIXTY "@123456789", "123456789", SMTP_PATH_SOURCE },
+                { "<@" SIXTY "." SIXTY "." SIXTY ":" SIXTY "@1234567890>", RCPT, SMTP_PATH_TOO_LONG, NULL,
+                  NULL, 0 },
                 { "<" SIXTY SIXTY SIXTY SIXTY SIXTY "@b>", SENDER, SMTP_PATH_TOO_LONG, NULL, NULL, 0 },
         };
 
@@ -186,12 +190,14 @@ static void test_cut_paths(void **state)
 static void test_controls(void **state)
 {
         static const char path[] = "<@a.example:john@[192.0.2.1]>";
+        static const char behind[] = "<john@[192.0.2.1\0]>";
+        struct smtp_path got;
+        size_t used;
 
+        assert_int_equal(smtp_path_parse(behind, sizeof(behind) - 1, RCPT, &got, &used), SMTP_PATH_BAD);
         for (size_t at = 1; at < sizeof(path) - 2; at++) {
                 for (char c = 0; c < ' '; c++) {
                         char copy[sizeof(path)];
-                        struct smtp_path got;
-                        size_t used;
 
                         memcpy(copy, path, sizeof(path));
                         copy[at] = c;
