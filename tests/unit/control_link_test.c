@@ -18,15 +18,9 @@
 #include <unistd.h>
 
 #include "control/link.h"
+#include "tests/unit/control_fake.h"
 
 static char dir[64];
-
-/* The dataplane's ends. */
-struct fake {
-        struct link link;
-        struct ring ask[4], answer[4], log[4];
-        int bell[4];
-};
 
 static int make_dir(void **state)
 {
@@ -40,65 +34,6 @@ static int remove_dir(void **state)
 
         snprintf(command, sizeof(command), "rm -r %s", dir);
         return system(command);
-}
-
-static void fake_open(struct fake *fake, uint32_t workers)
-{
-        memset(fake, 0, sizeof(*fake));
-        assert_int_equal(link_create(&fake->link, dir, workers), 0);
-        for (uint32_t i = 0; i < workers; i++) {
-                char name[20];
-
-                assert_int_equal(ring_attach_writer(&fake->ask[i], link_ask_ring(&fake->link, i), LINK_ASK_SLOTS,
-                                                    sizeof(struct msg_ask)),
-                                 0);
-                assert_int_equal(ring_attach_reader(&fake->answer[i], link_answer_ring(&fake->link, i),
-                                                    LINK_ANSWER_SLOTS, sizeof(struct msg_answer)),
-                                 0);
-                assert_int_equal(ring_attach_writer(&fake->log[i], link_log_ring(&fake->link, i), LINK_LOG_SLOTS,
-                                                    sizeof(struct msg_log)),
-                                 0);
-                snprintf(name, sizeof(name), "worker.%u", i);
-                fake->bell[i] = link_bell_open(dir, name);
-                assert_true(fake->bell[i] >= 0);
-        }
-}
-
-static void fake_close(struct fake *fake)
-{
-        for (uint32_t i = 0; i < fake->link.workers; i++)
-                close(fake->bell[i]);
-        link_done(&fake->link);
-}
-
-static bool fake_ask(struct fake *fake, uint32_t worker, struct msg_ask ask)
-{
-        void *slot = ring_write_slot(&fake->ask[worker]);
-
-        if (slot == NULL)
-                return false;
-        memcpy(slot, &ask, sizeof(ask));
-        ring_write_commit(&fake->ask[worker]);
-        ring_write_publish(&fake->ask[worker]);
-        return true;
-}
-
-static struct msg_ask good_ask(uint32_t worker, uint64_t serial)
-{
-        return (struct msg_ask){ .kind = MSG_ASK_CLIENT, .worker = worker, .serial = serial, .client.bytes = { 1 } };
-}
-
-static bool fake_log(struct fake *fake, uint32_t worker, uint16_t written_worker, uint64_t session)
-{
-        struct msg_log record = { .kind = MSG_LOG_SESSION, .worker = written_worker, .session = session };
-        void *slot = ring_write_slot(&fake->log[worker]);
-
-        if (slot == NULL)
-                return false;
-        memcpy(slot, &record, sizeof(record));
-        ring_write_commit(&fake->log[worker]);
-        ring_write_publish(&fake->log[worker]);
-        return true;
 }
 
 static void test_absent(void **state)
@@ -125,7 +60,7 @@ static void test_ask_and_answer(void **state)
         struct msg_answer answer = { .kind = MSG_ANSWER_CLIENT, .serial = 7 };
         struct pollfd poll_fd;
 
-        fake_open(&fake, 2);
+        fake_open(&fake, dir, 2);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         assert_false(control_link_check(link));
@@ -166,7 +101,7 @@ static void test_bad_messages(void **state)
         struct msg_ask ask = good_ask(0, 1);
         struct msg_log record;
 
-        fake_open(&fake, 2);
+        fake_open(&fake, dir, 2);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         ask.kind = 0;
@@ -200,7 +135,7 @@ static void test_record_stays(void **state)
         struct fake fake;
         struct msg_log record;
 
-        fake_open(&fake, 1);
+        fake_open(&fake, dir, 1);
         for (uint64_t session = 1; session <= 3; session++)
                 assert_true(fake_log(&fake, 0, 0, session));
         assert_int_equal(control_link_new(&link, dir), 0);
@@ -236,12 +171,12 @@ static void test_new_dataplane(void **state)
         struct msg_log record;
         struct msg_ask ask;
 
-        fake_open(&first, 1);
+        fake_open(&first, dir, 1);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         assert_true(fake_log(&first, 0, 0, 1));
         fake_close(&first);
-        fake_open(&second, 2);
+        fake_open(&second, dir, 2);
         assert_true(fake_log(&second, 0, 0, 2));
         assert_true(fake_ask(&second, 1, good_ask(1, 30)));
         assert_false(control_link_check(link));
@@ -269,7 +204,7 @@ static void test_full_answers(void **state)
         struct fake fake;
         uint64_t sent = LINK_ANSWER_SLOTS + CONTROL_LINK_ANSWERS_MAX + 10, got = 0;
 
-        fake_open(&fake, 1);
+        fake_open(&fake, dir, 1);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         for (uint64_t serial = 0; serial < sent; serial++)
@@ -296,7 +231,7 @@ static void test_pressing(void **state)
         struct fake fake;
         struct msg_log record;
 
-        fake_open(&fake, 1);
+        fake_open(&fake, dir, 1);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         for (uint32_t i = 0; i < LINK_LOG_SLOTS / 2; i++)
@@ -316,7 +251,7 @@ static void test_alive_hung_dead(void **state)
         uint64_t age_ms;
         pid_t pid;
 
-        fake_open(&fake, 1);
+        fake_open(&fake, dir, 1);
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         atomic_store(&fake.link.page->dataplane_beat_ms, 10000);
@@ -338,7 +273,7 @@ static void test_other_version(void **state)
         struct control_link *link;
         struct fake fake;
 
-        fake_open(&fake, 1);
+        fake_open(&fake, dir, 1);
         fake.link.page->version = LINK_VERSION + 1;
         assert_int_equal(control_link_new(&link, dir), 0);
         for (unsigned i = 0; i < 3; i++)

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real greyline-control (its path is the first argument) with a dataplane played by the test: SIGKILL at
+ * any moment loses no log record and leaves nothing that keeps the next one from answering; a push goes into
+ * force only when the dataplane took it; a second instance and a broken policy are refused in a line.
+ *
+ * Limits: DNS is a closed port, so every question ends without an answer of DNS; what answers say is tested
+ * with the DNS parts.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tests/unit/control_fake.h"
+
+#define KILLS       20
+#define WAIT_MS     20000 /* far beyond what anything takes; reaching it is a failure */
+#define SESSION_MAX 200000u
+
+static const char *control_path;
+
+static const char policy_text[] = "node: {hostname: mx.example.net, name: mx1}\n"
+                                  "ports: [{name: p, device: net_null0, addresses: [192.0.2.25/24]}]\n"
+                                  "listeners: [{name: mx, front: [192.0.2.25]}]\n"
+                                  "domains: {example.org: {}}\n"
+                                  "pools: {main: {servers: [{address: 192.0.2.40}]}}\n"
+                                  "dns: {resolvers: [\"127.0.0.1:1\"], deadline: 500ms}\n"
+                                  "store: {grey_entries: 1000, client_entries: 1000}\n";
+
+struct rig {
+        char dir[64], run[80], state[80], policy[80], log[80];
+        pid_t pid;
+        FILE *out, *err;
+        struct fake fake;
+};
+
+static void write_file(const char *path, const char *text)
+{
+        FILE *file = fopen(path, "w");
+
+        assert_non_null(file);
+        fputs(text, file);
+        fclose(file);
+}
+
+static void make_rig(struct rig *rig)
+{
+        memset(rig, 0, sizeof(*rig));
+        strcpy(rig->dir, "/tmp/greyline-restart-XXXXXX");
+        assert_non_null(mkdtemp(rig->dir));
+        snprintf(rig->run, sizeof(rig->run), "%s/run", rig->dir);
+        snprintf(rig->state, sizeof(rig->state), "%s/state", rig->dir);
+        snprintf(rig->policy, sizeof(rig->policy), "%s/p.yaml", rig->dir);
+        snprintf(rig->log, sizeof(rig->log), "%s/log", rig->dir);
+        write_file(rig->policy, policy_text);
+}
+
+static void remove_rig(struct rig *rig)
+{
+        char command[128];
+
+        snprintf(command, sizeof(command), "rm -r %s", rig->dir);
+        assert_int_equal(system(command), 0);
+}
+
+static void spawn(struct rig *rig)
+{
+        int out[2], err[2];
+
+        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+        rig->pid = fork();
+        assert_true(rig->pid >= 0);
+        if (rig->pid == 0) {
+                dup2(out[1], 1);
+                dup2(err[1], 2);
+                execl(control_path, control_path, "--policy", rig->policy, "--run-dir", rig->run, "--state-dir",
+                      rig->state, "--log", rig->log, NULL);
+                _exit(127);
+        }
+        close(out[1]);
+        close(err[1]);
+        rig->out = fdopen(out[0], "r");
+        rig->err = fdopen(err[0], "r");
+}
+
+static void wait_ready(struct rig *rig)
+{
+        char line[200], text[1000] = "";
+
+        while (fgets(line, sizeof(line), rig->out)) {
+                if (strncmp(line, "READY", 5) == 0)
+                        return;
+        }
+        text[fread(text, 1, sizeof(text) - 1, rig->err)] = '\0';
+        fail_msg("control did not start: %s", text);
+}
+
+/* Returns the exit code, or -1 after a signal. What it said on stderr goes to text. */
+static int reap(struct rig *rig, char *text, size_t size)
+{
+        int status;
+
+        if (text)
+                text[fread(text, 1, size - 1, rig->err)] = '\0';
+        assert_int_equal(waitpid(rig->pid, &status, 0), rig->pid);
+        fclose(rig->out);
+        fclose(rig->err);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+        *seed = *seed * 1664525u + 1013904223u;
+        return *seed >> 8;
+}
+
+/* Ask about a client and wait until the answer comes to the worker's ring. */
+static void ask_and_wait(struct fake *fake, int bell_control, uint64_t serial)
+{
+        struct pollfd bell = { .fd = fake->bell[0], .events = POLLIN };
+        const struct msg_answer *answer;
+        struct msg_ask ask = good_ask(0, serial);
+
+        ask.client.bytes[15] = (uint8_t)serial;
+        assert_true(fake_ask(fake, 0, ask));
+        link_bell_ring(bell_control);
+        for (;;) {
+                while ((answer = ring_read_slot(&fake->answer[0])) != NULL) {
+                        uint64_t got = answer->serial;
+
+                        assert_int_equal(answer->kind, MSG_ANSWER_CLIENT);
+                        ring_read_release(&fake->answer[0]);
+                        if (got == serial)
+                                return;
+                }
+                if (!ring_read_may_sleep(&fake->answer[0]))
+                        continue;
+                if (poll(&bell, 1, WAIT_MS) != 1)
+                        fail_msg("question %u was never answered", (unsigned)serial);
+                link_bell_clear(fake->bell[0]);
+        }
+}
+
+/* Every session from 1 to last is in the log; a line may be torn by each kill, and then comes again whole. */
+static void check_log(const struct rig *rig, uint64_t last)
+{
+        static uint8_t seen[SESSION_MAX];
+        unsigned torn = 0;
+        char line[20000];
+        FILE *file = fopen(rig->log, "r");
+
+        assert_non_null(file);
+        memset(seen, 0, sizeof(seen));
+        while (fgets(line, sizeof(line), file)) {
+                json_t *root = json_loads(line, 0, NULL);
+                const char *session = json_string_value(json_object_get(root, "session"));
+
+                if (session)
+                        seen[strtoul(session, NULL, 16)] = 1;
+                else
+                        torn++;
+                json_decref(root);
+        }
+        fclose(file);
+        assert_true(torn <= KILLS);
+        for (uint64_t session = 1; session <= last; session++) {
+                if (!seen[session])
+                        fail_msg("the record of session %u of %u is lost", (unsigned)session, (unsigned)last);
+        }
+}
+
+static void test_kill_loses_nothing(void **state)
+{
+        uint32_t seed = (uint32_t)time(NULL);
+        uint64_t session = 0;
+        struct rig rig;
+        int bell;
+
+        print_message("seed %u\n", seed);
+        make_rig(&rig);
+        assert_int_equal(mkdir(rig.run, 0750), 0);
+        fake_open(&rig.fake, rig.run, 1);
+        bell = link_bell_open(rig.run, "control");
+        for (unsigned kill_count = 0; kill_count < KILLS; kill_count++) {
+                uint32_t records = next_random(&seed) % 4000;
+
+                spawn(&rig);
+                /* Some kills meet the start itself. */
+                if (kill_count % 5 != 4)
+                        wait_ready(&rig);
+                if (kill_count % 5 == 0)
+                        ask_and_wait(&rig.fake, bell, kill_count + 1);
+                else
+                        assert_true(fake_ask(&rig.fake, 0, good_ask(0, 1000))); /* open when the kill comes */
+                for (uint32_t i = 0; i < records; i++) {
+                        while (!fake_log(&rig.fake, 0, 0, session + 1))
+                                sched_yield();
+                        session++;
+                        if (i % 64 == 0)
+                                link_bell_ring(bell);
+                        /* A kill that meets the start would leave a full ring that nobody reads. */
+                        if (kill_count % 5 == 4 && i > 100)
+                                break;
+                }
+                assert_int_equal(kill(rig.pid, SIGKILL), 0);
+                assert_int_equal(reap(&rig, NULL, 0), -1);
+        }
+        spawn(&rig);
+        wait_ready(&rig);
+        ask_and_wait(&rig.fake, bell, 200);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+        assert_true(session > 1000 && session < SESSION_MAX);
+        check_log(&rig, session);
+        close(bell);
+        fake_close(&rig.fake);
+        remove_rig(&rig);
+}
+
+/* Send one request and play the dataplane until the answer comes. refuse: say no to whatever is wanted. */
+static json_t *request(struct rig *rig, const char *command, json_t *args, bool refuse)
+{
+        struct sockaddr_un name = { .sun_family = AF_UNIX };
+        json_t *root = json_pack("{s:s, s:o}", "command", command, "args", args);
+        char *text = json_dumps(root, JSON_COMPACT);
+        int main_bell = link_bell_open(rig->run, "main");
+        struct link_page *page = rig->fake.link.page;
+        struct pollfd fds[2];
+        char answer[20000];
+        size_t len = 0;
+
+        snprintf(name.sun_path, sizeof(name.sun_path), "%s/admin.sock", rig->run);
+        fds[0] = (struct pollfd){ .fd = socket(AF_UNIX, SOCK_STREAM, 0), .events = POLLIN };
+        fds[1] = (struct pollfd){ .fd = main_bell, .events = POLLIN };
+        assert_int_equal(connect(fds[0].fd, (struct sockaddr *)&name, sizeof(name)), 0);
+        assert_int_equal(write(fds[0].fd, text, strlen(text)), strlen(text));
+        assert_int_equal(write(fds[0].fd, "\n", 1), 1);
+        while (len == 0 || answer[len - 1] != '\n') {
+                assert_true(poll(fds, 2, WAIT_MS) > 0);
+                if (fds[1].revents) {
+                        uint32_t wanted = atomic_load(&page->image_wanted);
+
+                        link_bell_clear(main_bell);
+                        if (refuse && wanted != atomic_load(&page->image_loaded)) {
+                                strcpy(page->image_error, "a played refusal");
+                                atomic_store(&page->image_refused, wanted);
+                        } else {
+                                atomic_store(&page->image_loaded, wanted);
+                        }
+                }
+                if (fds[0].revents) {
+                        ssize_t n = read(fds[0].fd, answer + len, sizeof(answer) - len);
+
+                        assert_true(n > 0);
+                        len += (size_t)n;
+                }
+        }
+        close(fds[0].fd);
+        close(main_bell);
+        free(text);
+        json_decref(root);
+        root = json_loadb(answer, len, 0, NULL);
+        assert_non_null(root);
+        return root;
+}
+
+static json_t *push(struct rig *rig, const char *text, bool refuse)
+{
+        return request(rig, "policy push", json_pack("{s:s, s:s}", "path", rig->policy, "content", text), refuse);
+}
+
+static void expect_version(struct rig *rig, uint32_t want)
+{
+        json_t *status = request(rig, "status", json_object(), false);
+
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(status, "result"), "policy_version")),
+                         want);
+        assert_int_equal(atomic_load(&rig->fake.link.page->image_loaded), want);
+        json_decref(status);
+}
+
+static void expect_error(json_t *answer, const char *want)
+{
+        const char *got = json_string_value(json_object_get(answer, "error"));
+
+        if (got == NULL || strstr(got, want) == NULL)
+                fail_msg("got %s, want %s", got ? got : "no error", want);
+        json_decref(answer);
+}
+
+static void expect_pushed(json_t *answer, uint32_t want)
+{
+        const json_t *result = json_object_get(answer, "result");
+
+        if (result == NULL)
+                fail_msg("%s", json_string_value(json_object_get(answer, "error")));
+        assert_int_equal(json_integer_value(json_object_get(result, "version")), want);
+        assert_true(json_is_true(json_object_get(result, "loaded")));
+        json_decref(answer);
+}
+
+/* Wait until control has attached, so that pushes meet a dataplane. */
+static void wait_attached(struct rig *rig)
+{
+        for (;;) {
+                json_t *status = request(rig, "status", json_object(), false);
+                const char *state = json_string_value(
+                    json_object_get(json_object_get(json_object_get(status, "result"), "dataplane"), "state"));
+                bool is_attached = state && strcmp(state, "absent") != 0;
+
+                json_decref(status);
+                if (is_attached)
+                        return;
+        }
+}
+
+static void test_push(void **state)
+{
+        char edited[2000], broken[2000];
+        struct rig rig;
+
+        make_rig(&rig);
+        snprintf(edited, sizeof(edited), "%spolicies: {default: {greylist: {block: 5m}}}\n", policy_text);
+        snprintf(broken, sizeof(broken), "%spolicies: {default: {greylist: {blok: 5m}}}\n", policy_text);
+        assert_int_equal(mkdir(rig.run, 0750), 0);
+        fake_open(&rig.fake, rig.run, 1);
+        rig.fake.link.page->dataplane_pid = getpid();
+        spawn(&rig);
+        wait_ready(&rig);
+        wait_attached(&rig);
+        expect_pushed(push(&rig, edited, false), 2);
+        expect_version(&rig, 2);
+        expect_error(push(&rig, broken, false), "p.yaml:8:");
+        expect_error(push(&rig, policy_text, true), "a played refusal");
+        expect_version(&rig, 2);
+        assert_int_equal(atomic_load(&rig.fake.link.page->image_wanted), 2);
+        expect_pushed(request(&rig, "policy rollback", json_object(), false), 1);
+        expect_version(&rig, 1);
+        expect_pushed(request(&rig, "policy rollback", json_pack("{s:i}", "version", 2), false), 2);
+        expect_error(request(&rig, "policy rollback", json_pack("{s:i}", "version", 77), false), "no such version");
+        expect_version(&rig, 2);
+
+        /* What was pushed outlives control, since the file itself was not edited. */
+        assert_int_equal(kill(rig.pid, SIGKILL), 0);
+        assert_int_equal(reap(&rig, NULL, 0), -1);
+        spawn(&rig);
+        wait_ready(&rig);
+        wait_attached(&rig);
+        expect_version(&rig, 2);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+
+        /* An edited file is a new version. */
+        snprintf(edited, sizeof(edited), "%spolicies: {default: {greylist: {block: 6m}}}\n", policy_text);
+        write_file(rig.policy, edited);
+        spawn(&rig);
+        wait_ready(&rig);
+        wait_attached(&rig);
+        json_decref(request(&rig, "status", json_object(), false));
+        assert_int_equal(atomic_load(&rig.fake.link.page->image_wanted), 4);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+        fake_close(&rig.fake);
+        remove_rig(&rig);
+}
+
+static void test_refused_starts(void **state)
+{
+        struct rig rig, second;
+        char text[4000];
+
+        make_rig(&rig);
+        write_file(rig.policy, "node: {hostname: mx.example.net\n");
+        spawn(&rig);
+        assert_int_equal(reap(&rig, text, sizeof(text)), 1);
+        assert_non_null(strstr(text, "p.yaml:"));
+
+        write_file(rig.policy, policy_text);
+        spawn(&rig);
+        wait_ready(&rig);
+        second = rig;
+        spawn(&second);
+        assert_int_equal(reap(&second, text, sizeof(text)), 1);
+        assert_non_null(strstr(text, "another greyline-control runs"));
+        assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+
+        /* A broken file is no reason not to start when there is a version that was good. */
+        write_file(rig.policy, "node: [\n");
+        spawn(&rig);
+        wait_ready(&rig);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, text, sizeof(text)), 0);
+        assert_non_null(strstr(text, "version 1, which was in force before, goes on"));
+        remove_rig(&rig);
+}
+
+int main(int argc, char **argv)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_kill_loses_nothing),
+                cmocka_unit_test(test_push),
+                cmocka_unit_test(test_refused_starts),
+        };
+
+        if (argc != 2) {
+                fprintf(stderr, "usage: %s GREYLINE-CONTROL\n", argv[0]);
+                return 2;
+        }
+        control_path = argv[1];
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
