@@ -94,7 +94,7 @@ def processes(names, node, options, ports, policy):
     return [
         (f"control{node}", [program(build, "greyline-control"), *where, "--policy", _policy_of_node(names, node, policy), "--site", site,
                             "--http", f"127.0.0.1:{ports[f'http{node}']}", "--log", log_path(names, node)]),
-        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where, "--node-id", str(node)]),
+        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where]),
     ]
 
 

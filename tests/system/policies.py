@@ -24,7 +24,7 @@ LISTENERS = '[{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 300ms}
 
 def policy(block=f"{BLOCK_SEC}s", window=f"{WINDOW_SEC}s", pools=POOLS, domains=DOMAINS, listeners=LISTENERS,
            deny=f"[{DENIED}0/24]", more_policies="", more=""):
-    """The text of a policy. listeners None: the lab supplies them, as it must for two nodes."""
+    """The text of a policy. listeners None: the lab supplies them."""
     return f"""
 domains: {domains}
 pools: {pools}

@@ -6,7 +6,7 @@ import time
 import labs
 from policies import BLOCK_SEC, policy
 
-LAB = {"policy": policy(window="60s", listeners=None), "options": ["--redis", "--nodes", "2"]}
+LAB = {"policy": policy(window="60s"), "options": ["--redis", "--nodes", "2"]}
 SENDER, RECIPIENT = "alice@example.com", "bob@example.org"
 
 
