@@ -97,6 +97,7 @@ int link_create(struct link *link, const char *run_dir, uint32_t workers)
         fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
         if (fd < 0)
                 return -errno;
+        (void)fchmod(fd, 0660); /* whatever the umask: control may be another user of the group */
         r = -posix_fallocate(fd, 0, (off_t)bytes); /* a sparse file would be a SIGBUS later */
         if (r < 0)
                 goto out;
@@ -209,7 +210,10 @@ int link_bell_open(const char *run_dir, const char *name)
         if (mkfifo(path, 0660) < 0 && errno != EEXIST)
                 return -errno;
         fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        (void)fchmod(fd, 0660); /* works for the owner; the other side finds it done */
+        return fd;
 }
 
 void link_bell_ring(int bell)

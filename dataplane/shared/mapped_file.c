@@ -99,6 +99,7 @@ static int make(struct mapped_file *file, const char *path, const struct mapped_
         fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
         if (fd < 0)
                 return -errno;
+        (void)fchmod(fd, 0660); /* whatever the umask: the other process may be another user of the group */
         bytes = round_to_blocks(fd, want->bytes);
         r = -posix_fallocate(fd, 0, (off_t)bytes);
         if (r < 0)
