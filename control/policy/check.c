@@ -148,8 +148,11 @@ static bool is_reachable(const struct compile *compile, const struct addr *addr)
 
 static void check_pools(struct compile *compile)
 {
+        const struct tree_node *pools = tree_get(compile->root, "pools");
         size_t mark = compile_enter(compile, "pools");
 
+        if (compile->pools.count == 0 && pools && (pools->kind == TREE_MAP || tree_is_nothing(pools)))
+                compile_error(compile, pools, "expected at least one pool");
         for (uint32_t i = 0; i < compile->pools.count; i++) {
                 const struct image_pool *pool = COMPILE_ITEM(compile, pools, struct image_pool, i);
                 size_t pool_mark = compile_enter(compile, compile_string(compile, pool->name));

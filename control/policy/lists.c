@@ -142,6 +142,8 @@ static void listener_fronts(struct compile *compile, const struct tree_node *map
                         continue;
                 }
                 address = find_address(compile, &addr);
+                if (!address && compile->addresses.count == 0)
+                        continue; /* said already: there are no ports */
                 if (!address) {
                         compile_error(compile, item, "expected an address of one of the ports; found \"%.60s\"",
                                       item->text);

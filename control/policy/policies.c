@@ -154,8 +154,10 @@ static bool compile_policy(struct compile *compile, uint32_t i, uint8_t *progres
         decode_map(compile, &schema_policy, map, policy);
         zone_overrides(compile, map, policy);
         compile->locked_from = 0;
-        if (i == 0 && tree_get(map, "inherit"))
-                compile_error(compile, tree_get(map, "inherit"), "expected no inherit in policy default");
+        if (i == 0 && tree_get(map, "inherit")) {
+                compile_enter(compile, "inherit");
+                compile_error(compile, tree_get(map, "inherit"), "expected not in policy default");
+        }
         strcpy(compile->path, outer);
         compile->path_len = strlen(outer);
         progress[i] = PROGRESS_DONE;
@@ -212,7 +214,7 @@ void compile_policies(struct compile *compile)
 
 /* ---- domains ---------------------------------------------------------------------------------------- */
 
-/* The index of a name, or the usual one where there is no key; -1 (an error was added) otherwise. */
+/* The index of a name, or the usual one where there is no key; -1 (an error was or will be added) otherwise. */
 static int reference(struct compile *compile, const struct tree_node *map, const char *key,
                      const struct compile_table *table, int usual)
 {
@@ -225,7 +227,7 @@ static int reference(struct compile *compile, const struct tree_node *map, const
         mark = compile_enter(compile, key);
         if (node)
                 compile_misfit(compile, schema_find(&schema_domain, key), node);
-        else
+        else if (table->count > 0)
                 compile_error(compile, map, "missing; expected the name of one of the %u pools", table->count);
         compile_leave(compile, mark);
         return -1;

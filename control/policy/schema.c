@@ -121,8 +121,9 @@ const char *schema_expected(const struct schema_row *row, char *buf, size_t size
         case SCHEMA_SIZE:
                 return expected_number(row, "a size", buf, size);
         case SCHEMA_TIME_MS:
-        case SCHEMA_TIME_SEC:
                 return expected_number(row, "a duration", buf, size);
+        case SCHEMA_TIME_SEC:
+                return expected_number(row, "a duration in whole seconds", buf, size);
         case SCHEMA_ASCII:
         case SCHEMA_TEXT:
                 snprintf(buf, size, "%s of %" PRId64 " to %" PRId64 " characters",
