@@ -402,7 +402,7 @@ static void test_lies_in_redis(void **state)
         record(&one, 0x0010000000000051, GREY_EVENT_FIRST, start_sec);
         wait_for(one.status.sent > 0 || (redis_status(one.redis, &one.status), one.status.sent > 0));
         run_command("XADD greyline:{0}:changes * n x k 0000000000000052 v %s", "rubbish");
-        run_command("XADD greyline:{0}:changes * n x k 0000000000000053 v %u\\ 0\\ 0\\ 1", 0u);
+        run_command("XADD greyline:{0}:changes * n x k 0000000000000053 v %b", "0 0 0 1", (size_t)7);
         run_command("XADD greyline:{0}:changes * n x k 0000000000000054 v %b", "4294967295 0 0 1",
                     (size_t)16);
         run_command("XADD greyline:{0}:changes * a b");
