@@ -78,6 +78,7 @@ struct control {
         struct dns *dns;
         struct loop_timer dns_timer;
         struct redis *redis; /* store/redis.h; NULL: not used */
+        bool is_redis_ending; /* in the helper: the next begins when it has ended */
         bool is_state_started;
 
         struct control_link *link;

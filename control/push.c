@@ -44,6 +44,7 @@ struct push {
         struct image *image;
         size_t image_len;
         struct policy_sizing sizing;
+        bool is_same;   /* the policy file says what is in force already */
         bool is_loaded; /* a dataplane runs it */
 };
 
@@ -97,6 +98,8 @@ static void end(struct push *push)
         if (push->result < 0)
                 control_say("the policy was not changed: %s",
                             push->error ? push->error : strerror(-push->result));
+        else if (push->is_same)
+                control_say("the policy file was read again: nothing has changed");
         else
                 control_say("policy version %u is in force%s", push->version.generation,
                             push->is_loaded ? "" : "; no dataplane runs, it takes it when it starts");
@@ -114,6 +117,15 @@ static int read_yaml(struct push *push)
         if (r < 0)
                 fail(push, r, "%s cannot be read: %s", push->version.source, strerror(-r));
         return r;
+}
+
+/* Only a push changes control->image, and they come one after another: it stays while this one runs. */
+static bool is_in_force(const struct push *push)
+{
+        const struct control *control = push->control;
+
+        return taken_fingerprint(push->image, push->image_len) ==
+               taken_fingerprint(control->image, control->image_len);
 }
 
 static void compile(struct push *push)
@@ -148,6 +160,9 @@ static void compile(struct push *push)
                 goto out;
         push->image = image;
         push->version.image_bytes = push->image_len;
+        push->is_same = push->is_from_file && is_in_force(push);
+        if (push->is_same)
+                goto out;
         r = policy_versions_store(state_dir, &push->version, push->yaml, push->yaml_len, push->image,
                                   push->image_len, &zones);
         if (r < 0)
@@ -280,7 +295,7 @@ static void made(void *arg)
         struct push *push = arg;
         struct control *control = push->control;
 
-        if (push->result < 0) {
+        if (push->result < 0 || push->is_same) {
                 end(push);
                 return;
         }

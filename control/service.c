@@ -205,6 +205,9 @@ static void on_tick(void *arg)
         loop_timer_start(control->loop, &control->tick, CONTROL_TICK_MS, on_tick, control);
         if (control_link_check(control->link)) {
                 control_say("attached to a dataplane with %u workers", control_link_workers(control->link));
+                /* A drain outlives the control that began it. */
+                if (control_link_stats(control->link)->attached == 1)
+                        control->is_draining |= atomic_load(&control_link_page(control->link)->draining) == 1;
                 push_tell_dataplane(control);
                 grey_table_mark_all(&control->grey); /* a dead one may have changed entries without their marks */
         }

@@ -22,18 +22,25 @@ struct grey_params state_grey_params(const struct control *control, uint16_t pol
 }
 
 /* The longest times of all policies: what none of them has a use for may be forgotten. */
-static struct grey_params longest_params(const struct control *control)
+static struct grey_params longest_params(const struct image *image)
 {
-        struct grey_params longest = state_grey_params(control, 0);
+        struct grey_params longest = { 0 };
 
-        for (uint32_t i = 1; i < control->image->policies.count; i++) {
-                struct grey_params params = state_grey_params(control, (uint16_t)i);
+        for (uint32_t i = 0; i < image->policies.count; i++) {
+                const struct image_greylist *greylist = &image_policy(image, i)->greylist;
 
-                longest.block_sec = MAX(longest.block_sec, params.block_sec);
-                longest.window_sec = MAX(longest.window_sec, params.window_sec);
-                longest.life_sec = MAX(longest.life_sec, params.life_sec);
+                longest.block_sec = MAX(longest.block_sec, greylist->block_sec);
+                longest.window_sec = MAX(longest.window_sec, greylist->window_sec);
+                longest.life_sec = MAX(longest.life_sec, greylist->life_sec);
         }
         return longest;
+}
+
+static bool is_params_same(const struct image *a, const struct image *b)
+{
+        struct grey_params one = longest_params(a), two = longest_params(b);
+
+        return one.block_sec == two.block_sec && one.window_sec == two.window_sec && one.life_sec == two.life_sec;
 }
 
 static int open_grey(struct control *control, bool *ret_made)
@@ -82,7 +89,7 @@ static void snapshot_path(const struct control *control, char path[CONTROL_PATH_
 /* A snapshot that cannot be read costs senders one more wait, so it is said and the start goes on. */
 static void load_snapshot(struct control *control)
 {
-        struct grey_params params = longest_params(control);
+        struct grey_params params = longest_params(control->image);
         struct snapshot_stats stats;
         char path[CONTROL_PATH_MAX];
         int r;
@@ -118,7 +125,7 @@ static void save(struct snapshot *snapshot)
 static void prepare(struct control *control, struct snapshot *ret)
 {
         ret->control = control;
-        ret->params = longest_params(control);
+        ret->params = longest_params(control->image);
         ret->now_sec = control_wall_sec();
         snapshot_path(control, ret->path);
 }
@@ -205,7 +212,7 @@ static void start_redis(struct control *control)
                                    .user = text_or_null(image, redis->user),
                                    .password_file = text_or_null(image, redis->auth_file),
                                    .prefix = text_or_null(image, redis->prefix),
-                                   .params = longest_params(control),
+                                   .params = longest_params(control->image),
                                    .timeout_ms = redis->timeout_ms };
 
         if (!redis->enabled)
@@ -213,6 +220,55 @@ static void start_redis(struct control *control)
         control->redis = redis_new(&conf, &control->grey);
         if (control->redis == NULL)
                 control_say("no memory or no thread for Redis: this node keeps its greylist to itself");
+}
+
+/* The exchange ends when a reply has come or timed out: too long for a turn. */
+struct redis_end {
+        struct helper_job job;
+        struct control *control;
+        struct redis *redis;
+};
+
+static void redis_end_run(void *arg)
+{
+        struct redis_end *end = arg;
+
+        redis_free(end->redis);
+}
+
+static void redis_end_done(void *arg)
+{
+        struct redis_end *end = arg;
+        struct control *control = end->control;
+
+        free(end);
+        control->is_redis_ending = false;
+        if (control->is_state_started && control->redis == NULL)
+                start_redis(control);
+}
+
+/* End the exchange under the old settings, and begin it under those of the policy in force then. */
+static void restart_redis(struct control *control)
+{
+        struct redis_end *end;
+
+        if (control->is_redis_ending)
+                return;
+        if (control->redis == NULL) {
+                start_redis(control);
+                return;
+        }
+        end = calloc(1, sizeof(*end));
+        if (end == NULL)
+                return;
+        end->control = control;
+        end->redis = control->redis;
+        end->job = (struct helper_job){ .run = redis_end_run, .done = redis_end_done, .arg = end };
+        control->is_redis_ending = helper_submit(control->helper, &end->job) == 0;
+        if (control->is_redis_ending)
+                control->redis = NULL;
+        else
+                free(end);
 }
 
 /* Does a new policy change anything about Redis? Strings lie in each image at places of its own. */
@@ -306,9 +362,7 @@ void state_use_image(struct control *control, const struct image *before)
         if (!control->is_state_started)
                 return;
         start_timer(control);
-        if (before && is_redis_same(before, control->image))
+        if (before && is_redis_same(before, control->image) && is_params_same(before, control->image))
                 return;
-        redis_free(control->redis);
-        control->redis = NULL;
-        start_redis(control);
+        restart_redis(control);
 }
