@@ -379,7 +379,8 @@ static int until_ms(uint64_t due_us, struct dns_now now, int before_ms)
 
 int dns_timeout_ms(const struct dns *dns, struct dns_now now)
 {
-        int resolver_ms = dns_resolver_timeout_ms(dns->resolver), wait_ms = TICK_MAX_MS;
+        int resolver_ms = dns_resolver_timeout_ms(dns->resolver),
+            wait_ms = until_ms(dns->tick_us + TICK_US, now, TICK_MAX_MS);
         uint32_t oldest = dns_clients_oldest(&dns->clients);
 
         if (dns->conf == NULL)
