@@ -19,6 +19,8 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -47,6 +49,7 @@ struct rig {
         char dir[64], run[80], state[80], policy[80], log[80];
         pid_t pid;
         FILE *out, *err;
+        uint16_t http_port;
         struct fake fake;
 };
 
@@ -91,7 +94,7 @@ static void spawn(struct rig *rig)
                 dup2(out[1], 1);
                 dup2(err[1], 2);
                 execl(control_path, control_path, "--policy", rig->policy, "--run-dir", rig->run, "--state-dir",
-                      rig->state, "--log", rig->log, NULL);
+                      rig->state, "--log", rig->log, "--http", "127.0.0.1:0", NULL);
                 _exit(127);
         }
         close(out[1]);
@@ -105,6 +108,7 @@ static void wait_ready(struct rig *rig)
         char line[200], text[1000] = "";
 
         while (fgets(line, sizeof(line), rig->out)) {
+                (void)sscanf(line, "HTTP port %hu", &rig->http_port);
                 if (strncmp(line, "READY", 5) == 0)
                         return;
         }
@@ -381,6 +385,182 @@ static void test_push(void **state)
         remove_rig(&rig);
 }
 
+/* ---- what machines read ------------------------------------------------------------------------------ */
+
+/* GET a path; the whole answer with its head, by malloc(). */
+static char *get(struct rig *rig, const char *path)
+{
+        struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(rig->http_port) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        size_t len = 0, size = 1u << 20;
+        char *text = malloc(size);
+        ssize_t n;
+
+        addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+        dprintf(fd, "GET %s HTTP/1.0\r\n\r\n", path);
+        while ((n = read(fd, text + len, size - 1 - len)) > 0)
+                len += (size_t)n;
+        text[len] = '\0';
+        close(fd);
+        return text;
+}
+
+static void expect_status(struct rig *rig, unsigned want, const char *want_text)
+{
+        char *text = get(rig, "/healthz");
+        unsigned got = 0;
+
+        (void)sscanf(text, "HTTP/1.%*u %u", &got);
+        if (got != want || strstr(text, want_text) == NULL)
+                fail_msg("want %u %s, got %s", want, want_text, text);
+        free(text);
+}
+
+/* The length of a metric's name at the start, or 0. */
+static size_t name_len(const char *text)
+{
+        size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:0123456789");
+
+        return text[0] >= '0' && text[0] <= '9' ? 0 : len;
+}
+
+/* "{name="value",...}": returns what is behind it, or NULL. */
+static const char *skip_labels(const char *at)
+{
+        if (*at != '{')
+                return at;
+        do {
+                at++;
+                at += name_len(at);
+                if (at[0] != '=' || at[1] != '"')
+                        return NULL;
+                for (at += 2; *at != '"'; at++) {
+                        if (*at == '\0' || *at == '\n')
+                                return NULL;
+                        if (*at == '\\' && strchr("\\\"n", *++at) == NULL)
+                                return NULL;
+                }
+                at++;
+        } while (*at == ',');
+        return *at == '}' ? at + 1 : NULL;
+}
+
+/*
+ * The text form as a strict reader takes it: HELP, then TYPE, then the samples of one metric; no metric twice,
+ * no series twice; counters end in _total and gauges do not; every line ends in a newline. Returns how many
+ * samples there are.
+ */
+static unsigned check_metrics(const char *text)
+{
+        static char names[1000][80], series[4000][200];
+        unsigned names_used = 0, series_used = 0;
+        char name[80] = "", type[20] = "";
+        const char *line, *end;
+
+        for (line = text; *line; line = end + 1) {
+                const char *behind;
+                size_t len;
+
+                end = strchr(line, '\n');
+                if (end == NULL)
+                        fail_msg("no newline at the end: %s", line);
+                if (strncmp(line, "# HELP ", 7) == 0) {
+                        len = name_len(line + 7);
+                        assert_true(len > 0 && len < sizeof(name) && line[7 + len] == ' ');
+                        snprintf(name, sizeof(name), "%.*s", (int)len, line + 7);
+                        for (unsigned i = 0; i < names_used; i++)
+                                assert_string_not_equal(names[i], name);
+                        assert_true(names_used < 1000);
+                        strcpy(names[names_used++], name);
+                        type[0] = '\0';
+                        continue;
+                }
+                if (strncmp(line, "# TYPE ", 7) == 0) {
+                        bool is_total;
+
+                        assert_int_equal(sscanf(line + 7 + strlen(name), " %19s", type), 1);
+                        assert_memory_equal(line + 7, name, strlen(name));
+                        is_total = strlen(name) > 6 && strcmp(name + strlen(name) - 6, "_total") == 0;
+                        assert_string_equal(type, is_total ? "counter" : "gauge");
+                        continue;
+                }
+                len = name_len(line);
+                if (len != strlen(name) || memcmp(line, name, len) != 0 || type[0] == '\0')
+                        fail_msg("a sample without its HELP and TYPE: %.80s", line);
+                behind = skip_labels(line + len);
+                if (behind == NULL || *behind != ' ' || strspn(behind + 1, "0123456789") != (size_t)(end - behind - 1))
+                        fail_msg("not a sample: %.*s", (int)(end - line), line);
+                assert_true(series_used < 4000 && behind - line < 200);
+                snprintf(series[series_used], 200, "%.*s", (int)(behind - line), line);
+                for (unsigned i = 0; i < series_used; i++)
+                        assert_string_not_equal(series[i], series[series_used]);
+                series_used++;
+        }
+        return series_used;
+}
+
+static void test_http(void **state)
+{
+        struct timespec mono;
+        struct link_page *page;
+        struct rig rig;
+        char *text;
+
+        make_rig(&rig);
+        assert_int_equal(mkdir(rig.run, 0750), 0);
+        spawn(&rig);
+        wait_ready(&rig);
+        expect_status(&rig, 503, "no dataplane");
+        text = get(&rig, "/metrics");
+        assert_true(check_metrics(strstr(text, "\r\n\r\n") + 4) > 20);
+        assert_non_null(strstr(text, "\ngreyline_dataplane_up 0\n"));
+        free(text);
+
+        fake_open(&rig.fake, rig.run, 2);
+        page = rig.fake.link.page;
+        page->dataplane_pid = getpid();
+        page->counters[1][COUNTER_sessions_opened] = 42;
+        page->backend[0] = (struct link_backend){ .addr.bytes = { 1 }, .port = 25 };
+        wait_attached(&rig);
+        clock_gettime(CLOCK_MONOTONIC, &mono);
+        atomic_store(&page->dataplane_beat_ms, (uint64_t)mono.tv_sec * 1000 + 3600000); /* alive for an hour */
+        expect_status(&rig, 503, "starting");
+        atomic_store(&page->ready, 1);
+        expect_status(&rig, 503, "no backend");
+        atomic_store(&page->backends, 1);
+        atomic_store(&page->backend[0].state, LINK_BACKEND_DOWN);
+        expect_status(&rig, 503, "no backend");
+        atomic_store(&page->backend[0].state, LINK_BACKEND_UP);
+        expect_status(&rig, 200, "ok");
+        json_decref(request(&rig, "drain", json_object(), false));
+        assert_int_equal(atomic_load(&page->draining), 1);
+        expect_status(&rig, 503, "draining");
+
+        /* A drain outlives control; a new dataplane hears of it. */
+        assert_int_equal(kill(rig.pid, SIGKILL), 0);
+        assert_int_equal(reap(&rig, NULL, 0), -1);
+        spawn(&rig);
+        wait_ready(&rig);
+        wait_attached(&rig);
+        expect_status(&rig, 503, "draining");
+        json_decref(request(&rig, "undrain", json_object(), false));
+        assert_int_equal(atomic_load(&page->draining), 0);
+        expect_status(&rig, 200, "ok");
+
+        text = get(&rig, "/metrics");
+        assert_true(check_metrics(strstr(text, "\r\n\r\n") + 4) > 20 + 2 * COUNTER_USED);
+        assert_non_null(strstr(text, "\ngreyline_sessions_opened_total{worker=\"1\"} 42\n"));
+        assert_non_null(strstr(text, "\ngreyline_sessions_opened_total{worker=\"0\"} 0\n"));
+        assert_non_null(strstr(text, "\ngreyline_dataplane_up 1\n"));
+        assert_non_null(strstr(text, "\ngreyline_backend_up{"));
+        free(text);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+        fake_close(&rig.fake);
+        remove_rig(&rig);
+}
+
 static void test_refused_starts(void **state)
 {
         struct rig rig, second;
@@ -418,6 +598,7 @@ int main(int argc, char **argv)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_kill_loses_nothing),
                 cmocka_unit_test(test_push),
+                cmocka_unit_test(test_http),
                 cmocka_unit_test(test_refused_starts),
         };
 
