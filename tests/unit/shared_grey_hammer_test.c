@@ -34,6 +34,7 @@
 #define START_SEC  (GREY_EPOCH_SEC + 1000000u)
 #define STEP_SEC   3604u
 #define INDEX_MASK 0xffffu
+#define PAGES      2 /* huge pages to ask for */
 #define PAGES_FILE "/proc/sys/vm/nr_hugepages"
 
 static const struct siphash_key key = { { 31, 32 } };
