@@ -17,12 +17,12 @@
 #include <rte_ring.h>
 
 #include "dataplane/port/port.h"
+#include "dataplane/port/pool.h"
 #include "dataplane/port/private.h"
 #include "dataplane/port/wire.h"
 
 #define DESCRIPTORS        1024u
 #define TX_RING_FRAMES     4096u
-#define POOL_CACHE         256u
 #define BUFFER_BYTES_MIN   2048u
 #define BUFFER_BYTES_JUMBO 16384u /* net_af_packet's larger frames want it (eal.c) */
 #define BUFFER_MTU_MAX     1900u  /* what a buffer of 2048 holds for every driver */
@@ -36,11 +36,9 @@ struct rte_mempool *port_pool_new(const char *name, unsigned packets, uint16_t m
                                   char reterr[PORT_ERROR_MAX])
 {
         unsigned buffer = mtu > BUFFER_MTU_MAX ? BUFFER_BYTES_JUMBO : BUFFER_BYTES_MIN;
-        unsigned cache = MIN(POOL_CACHE, packets / 4);
         struct rte_mempool *pool;
 
-        pool = rte_pktmbuf_pool_create(name, packets, cache, PACKET_PRIV_BYTES,
-                                       (uint16_t)(PACKET_HEADROOM + buffer), node < 0 ? SOCKET_ID_ANY : node);
+        pool = pool_new(name, packets, (uint16_t)buffer, node);
         if (!pool)
                 port_fail(reterr, -rte_errno, "packets: no memory for %u buffers of %u bytes (%u MB): %s", packets,
                           buffer, (unsigned)((uint64_t)packets * (buffer + 384) >> 20) + 1, rte_strerror(rte_errno));

@@ -82,6 +82,7 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
         s->failed = (uint8_t)((s->failed & ~helo_bits) | helo_failures(ss, s, action));
         s->texts = index_of(ss, s); /* one for each session */
         texts = texts_of(ss, s);
+        UNPOISON(texts, sizeof(*texts));
         memcpy(texts->helo, action->name, action->name_len);
         texts->helo[action->name_len] = '\0';
         texts->is_ehlo = action->is_ehlo;

@@ -93,63 +93,72 @@ static void refuse_and_hold(struct sessions *ss, struct session *s, enum smtp_re
         command_run(ss, s);
 }
 
-void greet_open(struct sessions *ss, const struct tcp_event *event)
+/* Lists and limits. True: the session goes on to its greeting. */
+static bool is_admitted(struct sessions *ss, struct session *s)
 {
-        struct session *s = take_session(ss, event);
         const struct image_limits *limits = &ss->image->limits;
-        const struct image_listener *listener;
-        struct addr network;
+        struct addr network = addr_network(&s->peer, limits->v4_prefix, limits->v6_prefix);
 
-        if (s == NULL)
-                return;
-        listener = session_listener(ss, s);
-        session_phase(ss, s, PHASE_GREET, listener ? listener->greet_delay_ms : 0);
         if (ss->draining) {
                 refuse_and_close(ss, s, SMTP_REPLY_DRAINING, RULE_draining);
-                return;
+                return false;
         }
         s->class = (uint8_t)image_lookup_network(ss->image, &s->peer);
+        if (s->class == IMAGE_CLASS_TRUSTED)
+                return true;
         if (s->class == IMAGE_CLASS_DENY) {
                 count(ss, COUNTER_denied);
-                if (ss->image->networks.deny_action == IMAGE_ACTION_DROP) {
+                if (ss->image->networks.deny_action == IMAGE_ACTION_DROP)
                         session_end(ss, s, RULE_deny_list, true);
-                        return;
-                }
-                refuse_and_hold(ss, s, SMTP_REPLY_DENY, RULE_deny_list, NULL, NULL);
-                return;
+                else
+                        refuse_and_hold(ss, s, SMTP_REPLY_DENY, RULE_deny_list, NULL, NULL);
+                return false;
         }
-        network = addr_network(&s->peer, limits->v4_prefix, limits->v6_prefix);
-        if (s->class != IMAGE_CLASS_TRUSTED) {
-                switch (limits_open(ss->limits, &network, limits->connections_per_network,
-                                    limits->connection_rate, (uint32_t)(ss->now_us / 1000000),
-                                    &s->limits_slot)) {
-                case LIMITS_TOO_MANY:
-                case LIMITS_TOO_FAST:
-                        count(ss, COUNTER_limited);
-                        refuse_and_close(ss, s, SMTP_REPLY_CONNECTION_LIMIT, RULE_connection_limit);
-                        return;
-                case LIMITS_UNCOUNTED:
-                        count(ss, COUNTER_limits_full);
-                        break;
-                case LIMITS_OPEN:
-                        break;
-                }
+        switch (limits_open(ss->limits, &network, limits->connections_per_network, limits->connection_rate,
+                            (uint32_t)(ss->now_us / 1000000), &s->limits_slot)) {
+        case LIMITS_TOO_MANY:
+        case LIMITS_TOO_FAST:
+                count(ss, COUNTER_limited);
+                refuse_and_close(ss, s, SMTP_REPLY_CONNECTION_LIMIT, RULE_connection_limit);
+                return false;
+        case LIMITS_UNCOUNTED:
+                count(ss, COUNTER_limits_full);
+                return true;
+        case LIMITS_OPEN:
+                break;
         }
-        session_ask(ss, s);
-        if (listener && listener->teaser) {
-                char line[SMTP_REPLY_LINE_MAX];
-                size_t len = smtp_reply_build_line(220, true, session_hostname(ss, s),
-                                                   strlen(session_hostname(ss, s)), NULL, line, sizeof(line));
+        return true;
+}
 
-                if (!tcp_send_copy(ss->tcp, s->client, line, (uint32_t)len)) {
-                        session_end(ss, s, RULE_overload, true);
-                        return;
-                }
-        }
-        if (s->class == IMAGE_CLASS_TRUSTED || listener == NULL || listener->greet_delay_ms == 0)
+/* The first line of a two-line greeting: who talks after it has not waited for the second. */
+static bool say_teaser(struct sessions *ss, struct session *s)
+{
+        const char *hostname = session_hostname(ss, s);
+        char line[SMTP_REPLY_LINE_MAX];
+        size_t len = smtp_reply_build_line(220, true, hostname, strlen(hostname), NULL, line, sizeof(line));
+
+        return tcp_send_copy(ss->tcp, s->client, line, (uint32_t)len);
+}
+
+struct session *greet_open(struct sessions *ss, const struct tcp_event *event)
+{
+        struct session *s = take_session(ss, event);
+        const struct image_listener *listener;
+        uint32_t delay_ms;
+
+        if (s == NULL)
+                return NULL;
+        listener = session_listener(ss, s);
+        delay_ms = listener ? listener->greet_delay_ms : 0;
+        session_phase(ss, s, PHASE_GREET, delay_ms);
+        if (!is_admitted(ss, s))
+                return s;
+        session_ask(ss, s);
+        if (listener && listener->teaser && !say_teaser(ss, s))
+                session_end(ss, s, RULE_overload, true);
+        else if (s->class == IMAGE_CLASS_TRUSTED || delay_ms == 0)
                 greet_continue(ss, s);
-        else if (event->bits & TCP_EV_DATA)
-                greet_input(ss, s);
+        return s;
 }
 
 void greet_input(struct sessions *ss, struct session *s)

@@ -17,6 +17,7 @@
 #include "dataplane/session/session.h"
 #include "dataplane/shared/counters.h"
 #include "dataplane/shared/explain_id.h"
+#include "dataplane/shared/poison.h"
 #include "dataplane/smtp/data.h"
 #include "dataplane/smtp/machine.h"
 #include "dataplane/tcp/wheel.h"
@@ -200,6 +201,14 @@ static inline struct texts *texts_of(struct sessions *ss, const struct session *
         return s->texts == NONE ? NULL : &ss->text[s->texts];
 }
 
+/* A free leg keeps only the field that says so. */
+static inline void leg_poison(struct leg *leg)
+{
+        size_t kept = offsetof(struct leg, session) + sizeof(leg->session);
+
+        POISON((uint8_t *)leg + kept, sizeof(*leg) - kept);
+}
+
 static inline void count(struct sessions *ss, enum counter counter)
 {
         counter_inc(ss->counters, counter);
@@ -235,7 +244,8 @@ struct client_facts session_facts(struct sessions *ss, const struct session *s, 
 
 /* --- greet.c ---------------------------------------------------------------------------------------------------- */
 
-void greet_open(struct sessions *ss, const struct tcp_event *event);
+/* A client's handshake is complete. Returns its session, which may be over already; NULL when it got none. */
+struct session *greet_open(struct sessions *ss, const struct tcp_event *event);
 void greet_continue(struct sessions *ss, struct session *s);
 void greet_input(struct sessions *ss, struct session *s);
 

@@ -140,6 +140,7 @@ static struct leg *take_leg(struct sessions *ss, struct session *s, uint16_t poo
         index = ss->free_leg[ss->legs_max - ss->legs - 1];
         ss->legs++;
         leg = &ss->leg[index];
+        UNPOISON(leg, sizeof(*leg));
         memset(leg, 0, offsetof(struct leg, mail_text));
         leg->session = index_of(ss, s);
         leg->backend = BACKEND_NONE;
@@ -164,6 +165,7 @@ static void give_leg(struct sessions *ss, struct leg *leg)
                 backend_give(backend_of(ss, leg));
         s->leg = NONE;
         leg->session = NONE;
+        leg_poison(leg);
         ss->legs--;
         ss->free_leg[ss->legs_max - ss->legs - 1] = (uint32_t)(leg - ss->leg);
         counter_set(ss->counters, COUNTER_legs_open, ss->legs);

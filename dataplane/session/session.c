@@ -33,8 +33,12 @@ static bool allocate(struct sessions *ss, uint64_t random)
                 ss->free_session[i] = ss->sessions_max - 1 - i;
                 wheel_node_init(&ss->session[i].timer);
         }
-        for (uint32_t i = 0; i < ss->legs_max; i++)
+        for (uint32_t i = 0; i < ss->legs_max; i++) {
                 ss->free_leg[i] = ss->legs_max - 1 - i;
+                ss->leg[i].session = NONE;
+                leg_poison(&ss->leg[i]);
+        }
+        POISON(ss->text, ss->sessions_max * sizeof(*ss->text));
         return true;
 }
 
@@ -90,6 +94,8 @@ void sessions_free(struct sessions *ss)
         if (ss == NULL)
                 return;
         asks_free(ss->asks);
+        UNPOISON(ss->text, ss->sessions_max * sizeof(*ss->text));
+        UNPOISON(ss->leg, ss->legs_max * sizeof(*ss->leg));
         free(ss->session);
         free(ss->text);
         free(ss->free_session);
@@ -351,7 +357,11 @@ void session_event(struct sessions *ss, const struct tcp_event *event)
         uint32_t index = (uint32_t)event->owner;
 
         if (event->bits & TCP_EV_OPENED) {
-                greet_open(ss, event);
+                struct session *s = greet_open(ss, event);
+
+                /* A fast client has said something, or gone, by the time its handshake is told. */
+                if (s && s->phase != PHASE_FREE && event->bits & ~TCP_EV_OPENED)
+                        client_event(ss, s, event);
                 return;
         }
         switch ((enum owner_kind)(event->owner >> 32)) {
@@ -368,6 +378,17 @@ void session_event(struct sessions *ss, const struct tcp_event *event)
                         probe_event(ss, &ss->probe[index], event);
                 break;
         }
+}
+
+/* Has mail of the client's network passed the greylist before? Such clients are asked about first. */
+static bool passed_before(const struct sessions *ss, const struct session *s)
+{
+        const struct image_greylist *greylist = &image_policy(ss->image, session_policy(ss, s))->greylist;
+        struct addr network = addr_network(&s->peer, greylist->v4_prefix, greylist->v6_prefix);
+        struct grey_query query = { .key = grey_key_exempt(&ss->grey->key, &network) };
+
+        grey_table_lookup(ss->grey, &query, 1);
+        return query.facts.kind != GREY_KIND_NONE;
 }
 
 void session_ask(struct sessions *ss, struct session *s)
@@ -397,6 +418,7 @@ void session_ask(struct sessions *ss, struct session *s)
                 .worker = ss->worker,
                 .client = s->peer,
                 .serial = s->id,
+                .known_before = passed_before(ss, s),
         };
         ring_write_commit(&ss->ask_ring);
         ss->asked = true;
@@ -490,6 +512,8 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
         asks_leave(ss->asks, index);
         limits_close(ss->limits, s->limits_slot);
         forget_judged(ss, index);
+        if (s->texts != NONE)
+                POISON(texts_of(ss, s), sizeof(struct texts));
         s->texts = NONE;
         ss->open--;
         ss->free_session[ss->sessions_max - ss->open - 1] = index;

@@ -18,6 +18,7 @@
 #include <rte_mempool.h>
 
 #include "dataplane/ip/private.h"
+#include "dataplane/port/pool.h"
 #include "tests/unit/ip_frames.h"
 
 #define RIG_NOW_US 100000000u
@@ -36,7 +37,7 @@ static inline int rig_start(void **state)
 
         if (rte_eal_init((int)ARRAY_LEN(argv) - 1, argv) < 0)
                 return -1;
-        rig_pool = rte_pktmbuf_pool_create("rig", 8191, 0, PACKET_PRIV_BYTES, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        rig_pool = pool_new("rig", 8191, 2048, -1);
         return rig_pool ? 0 : -1;
 }
 
