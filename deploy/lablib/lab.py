@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bring a lab up, take it down, and tell about it."""
 
+import concurrent.futures
 import errno
 import fcntl
 import json
@@ -173,7 +174,7 @@ def _ends_again_and_again(names, lab):
 def _answers(ns, address):
     """Does port 25 of the address, seen from the namespace, answer with a greeting?"""
     try:
-        with netns.connect(ns, address, 25, timeout=3) as sock:
+        with netns.connect(ns, address, 25, timeout=1) as sock:
             sock.settimeout(15)
             return sock.recv(3) == b"220"
     except OSError:
@@ -186,12 +187,13 @@ def _wait_for_answers(names, lab):
     if lab["options"]["appliance"]:
         waiting += [(names.client_ns, front[node - 1]) for node in lab["nodes"] for front in (n.FRONT4, n.FRONT6)]
     deadline = time.monotonic() + ANSWER_SEC
-    while True:
-        waiting = [(ns, address) for ns, address in waiting if not _answers(ns, address)]
-        if not waiting:
-            return
-        why = _ends_again_and_again(names, lab)
-        if why is None and time.monotonic() > deadline:
+    while waiting:
+        # Side by side: each of them may take its greet delay.
+        with concurrent.futures.ThreadPoolExecutor(len(waiting)) as threads:
+            done = list(threads.map(lambda where: _answers(*where), waiting))
+        waiting = [where for where, answers in zip(waiting, done) if not answers]
+        why = _ends_again_and_again(names, lab) if waiting else None
+        if waiting and why is None and time.monotonic() > deadline:
             addresses = ", ".join(address for _, address in waiting)
             why = f"no answer on port 25 of {addresses} within {ANSWER_SEC:.0f} s; logs: {names.logs}"
         if why:
