@@ -51,7 +51,7 @@ uint16_t smtp_reply_code(enum smtp_reply reply);
 /* The code that smtp_reply_build() will send, with the override taken into account. */
 uint16_t smtp_reply_code_with(enum smtp_reply reply, const struct smtp_reply_override *override);
 
-/* The reply's name in lower case, for docs and logs. */
+/* The reply's name as in replies.def, for docs and logs. */
 const char *smtp_reply_name(enum smtp_reply reply);
 
 /* The table's text and enhanced code, unexpanded. */

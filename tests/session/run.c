@@ -297,7 +297,7 @@ static bool runs_as_dialogue(struct play *p, const struct script *s)
 
         begin(p, s);
         for (size_t i = 0; i < s->n_turns; i++) {
-                char how[32];
+                char how[64];
 
                 receive(p, s->client.byte + at, s->turns[i].client_end - at);
                 at = s->turns[i].client_end;
@@ -310,7 +310,7 @@ static bool runs_as_dialogue(struct play *p, const struct script *s)
 
 static bool runs_cut(struct play *p, const struct script *s, size_t cut)
 {
-        char how[32];
+        char how[64];
 
         begin(p, s);
         receive(p, s->client.byte, cut);
