@@ -179,6 +179,7 @@ static void query_run(void *arg)
         struct query *query = arg;
         struct journal *journal = query->journal;
 
+        flush_run(journal); /* what was noted before the question belongs to the answer */
         query->rows_used = open_db(journal, query->error, sizeof(query->error));
         if (query->rows_used < 0)
                 return;

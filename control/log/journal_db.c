@@ -131,6 +131,7 @@ static int write_row(struct journal_db *db, const struct journal_row *row)
         sqlite3_stmt *stmt = db->write;
         int r;
 
+        sqlite3_set_last_insert_rowid(db->sqlite, 0); /* stays 0 when the row was there already */
         sqlite3_bind_int64(stmt, 1, (sqlite3_int64)row->key);
         sqlite3_bind_blob(stmt, 2, row->client.bytes, sizeof(row->client.bytes), SQLITE_STATIC);
         sqlite3_bind_text(stmt, 3, row->sender, -1, SQLITE_STATIC);
@@ -141,6 +142,8 @@ static int write_row(struct journal_db *db, const struct journal_row *row)
         sqlite3_bind_int64(stmt, 8, row->passed_sec);
         r = sqlite3_step(stmt) == SQLITE_DONE ? 0 : -EIO;
         sqlite3_reset(stmt);
+        if (r == 0 && sqlite3_last_insert_rowid(db->sqlite) != 0)
+                db->rows++;
         return r;
 }
 
@@ -170,8 +173,6 @@ int journal_db_write(struct journal_db *db, const struct journal_row *rows, uint
                 return -EIO;
         for (uint32_t i = 0; r == 0 && i < rows_used; i++)
                 r = write_row(db, &rows[i]);
-        /* An upper bound of the rows; counted truly only when it passes the limit. */
-        db->rows += rows_used;
         if (r == 0 && db->rows > db->entries_max)
                 r = prune(db);
         if (r == 0 && sqlite3_exec(db->sqlite, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)

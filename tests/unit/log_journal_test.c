@@ -145,6 +145,7 @@ static void test_one_row(void **state)
         assert_int_equal(answer->rows[0].first_sec, 9000);
         assert_int_equal(answer->rows[0].passed_sec, 1300);
         assert_string_equal(answer->rows[0].sender, "a@one.example");
+        assert_int_equal(journal_stats(journal).rows, 1);
         journal_free(journal);
         loop_free(loop);
 }
