@@ -313,8 +313,12 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
         plan->is_in_turn = true;
         if (flight > 0 && flight + plan->len > cwnd)
                 return false;
-        /* Silly window avoidance (RFC 9293 3.8.6.2.1): no small piece only because the window is small. */
-        if (plan->len < conn->mss && plan->len < unsent && plan->len < conn->snd_wnd_max / 2) {
+        /*
+         * Silly window avoidance (RFC 9293 3.8.6.2.1): no small piece only because the window is small. What
+         * was sent before, in such a piece perhaps, goes out again all the same.
+         */
+        if (plan->len < conn->mss && plan->len < unsent && plan->len < conn->snd_wnd_max / 2 &&
+            plan->seq == conn->snd_max) {
                 if (flight == 0)
                         wait_for_window(tcp, conn);
                 return false;

@@ -69,20 +69,30 @@ void wheel_remove(struct wheel *wheel, uint32_t index)
         node->place = WHEEL_OFF;
 }
 
-/* The lowest level in use holds the earliest node; its lowest slot is the earliest of the level. */
+/*
+ * The slot whose time comes first, over all levels; of equal ones the highest level, since it may hold nodes
+ * that belong before those of the lower ones. A slot is emptied node by node, so the work between two due
+ * nodes is bounded; now does not pass the beginning of a slot that is not empty.
+ */
 static bool find_first(const struct wheel *wheel, unsigned *ret_level, uint64_t *ret_at_ms)
 {
+        uint64_t first_ms = UINT64_MAX;
+
         for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
                 unsigned shift = level * GROUP_BITS;
+                uint64_t at_ms;
 
                 if (!wheel->used[level])
                         continue;
+                at_ms = (wheel->now_ms & ~((1ull << (shift + GROUP_BITS)) - 1)) |
+                        (uint64_t)__builtin_ctzll(wheel->used[level]) << shift;
+                if (at_ms > first_ms)
+                        continue;
+                first_ms = at_ms;
                 *ret_level = level;
-                *ret_at_ms = (wheel->now_ms & ~((1ull << (shift + GROUP_BITS)) - 1)) |
-                             (uint64_t)__builtin_ctzll(wheel->used[level]) << shift;
-                return true;
+                *ret_at_ms = at_ms;
         }
-        return false;
+        return first_ms != UINT64_MAX;
 }
 
 uint32_t wheel_next(struct wheel *wheel, uint64_t now_ms)
@@ -95,14 +105,13 @@ uint32_t wheel_next(struct wheel *wheel, uint64_t now_ms)
                 struct wheel_node *node = node_at(wheel, index);
                 uint64_t due_ms;
 
-                /* A node for "now" lies in level 0 at now's own slot: at_ms never goes back. */
-                wheel->now_ms = at_ms;
-                wheel_remove(wheel, index);
-                due_ms = at_ms + (int32_t)(node->due_ms - (uint32_t)at_ms);
-                if (due_ms <= at_ms)
-                        return index;
                 if (node->next != WHEEL_NONE)
                         __builtin_prefetch(node_at(wheel, node->next));
+                wheel->now_ms = MAX(wheel->now_ms, at_ms);
+                wheel_remove(wheel, index);
+                due_ms = wheel->now_ms + (int64_t)(int32_t)(node->due_ms - (uint32_t)wheel->now_ms);
+                if (due_ms <= wheel->now_ms)
+                        return index;
                 wheel_add(wheel, index, due_ms);
         }
         if (now_ms > wheel->now_ms)

@@ -4,8 +4,8 @@
  * the next due time is a count of zero bits. Nodes live inside the caller's array and are linked by index.
  *
  * A node lies at the level of the highest group of 6 bits in which its due time differs from now, in the slot
- * of that group; when now reaches the slot it comes out, or moves to a lower level. So all nodes of a level are
- * due before those of the next, and no level is ever scanned.
+ * of that group; when now reaches the slot it comes out, or moves to a lower level. No slot is ever scanned
+ * for what is due in it.
  *
  * Re-arming for later costs nothing here: the user writes its own deadline and puts the node back in when it
  * comes out early.

@@ -221,6 +221,11 @@ static void take_event(struct world *world, bool is_server, const struct tcp_eve
                 for (unsigned i = 0; i < world->script->connections; i++)
                         if (world->client_port[i] == info.remote_port)
                                 side = &world->side[SERVER][i];
+                if (side && side->opened && side->fate != FATE_RUNNING && world->script->syncache_max) {
+                        /* While cookies are in use, a late segment with one opens what was closed already. */
+                        tcp_abort(world->tcp[is_server], event->conn);
+                        return;
+                }
                 if (!side || side->opened || event->listener_id != 77) {
                         wrong(world, "a connection opened that nobody made");
                         return;
@@ -435,7 +440,6 @@ static void make_endpoints(struct world *world)
                         .window_bytes = script->window_bytes,
                         .window_max_bytes = 256 << 10,
                         .send_bytes_max = 64 << 10,
-                        .timewait_us = 5000000,
                         .drain_us = 20000000,
                         .keepalive_us = 40000000,
                         .linear_only = script->linear_only,
