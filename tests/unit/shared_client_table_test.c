@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Built with the source itself, so that a line can be left as a killed control leaves it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "dataplane/shared/client_table.h"
+#include "dataplane/shared/client_table.c"
 
 #define NOW 1800000000u
 
@@ -180,6 +181,42 @@ static void test_eviction(void **state)
             CLIENT_WRITE_DONE);
 }
 
+/* Control was killed in the middle of giving a line to another address, at any step, or tore a name. */
+static void test_half_written(void **state)
+{
+        struct addr old = addr_of(1), new = addr_of(2);
+        struct client_answers got;
+        int64_t line;
+
+        client_table_write_zones(&table, &old, UINT32_MAX, CLIENT_ZONE_LISTED, NOW + 100, NOW);
+        client_table_write_ptr(&table, &old, CLIENT_PTR_CONFIRMED, 77, "old.example.org", 15, NOW + 100, NOW);
+        line = find_line(&table, &old, hash_address(&table, &old));
+        assert_true(line >= 0);
+        /* the last step alone was done: nothing of the former tenant is believed */
+        client_table_write_ptr(&table, &new, CLIENT_PTR_NONE, 0, "", 0, NOW + 100, NOW);
+        client_table_remove(&table, &new);
+        table.line[first_line(&table, hash_address(&table, &new)) + 7] = table.line[line];
+        table.name[first_line(&table, hash_address(&table, &new)) + 7] = table.name[line];
+        table.line[first_line(&table, hash_address(&table, &new)) + 7].address = address_word(&new);
+        got = answers_of(&new, NOW);
+        assert_true(got.found);
+        assert_int_equal(got.zones_known, 0);
+        assert_int_equal(got.ptr, CLIENT_PTR_UNKNOWN);
+        assert_int_equal(got.pool, 0);
+        assert_int_equal(got.name_len, 0);
+        /* its own state, but the name of another, or a torn one */
+        client_table_write_ptr(&table, &new, CLIENT_PTR_CONFIRMED, 78, "new.example.org", 15, NOW + 100, NOW);
+        assert_string_equal(answers_of(&new, NOW).name, "new.example.org");
+        table.name[first_line(&table, hash_address(&table, &new)) + 7] = table.name[line];
+        got = answers_of(&new, NOW);
+        assert_int_equal(got.ptr, CLIENT_PTR_CONFIRMED);
+        assert_int_equal(got.name_len, 0);
+        table.name[line].text[3] = '?';
+        assert_int_equal(answers_of(&old, NOW).name_len, 0);
+        table.name[line].len = 255;
+        assert_int_equal(answers_of(&old, NOW).name_len, 0);
+}
+
 /* While control gives lines to other addresses all the time, a reader never sees one address's answers as
  * another's: zones, pool and name all follow from the address here. */
 static _Atomic bool stop;
@@ -257,6 +294,7 @@ int main(void)
                 WITH_TABLE(test_eviction),
                 WITH_TABLE(test_reader_beside_writer),
                 WITH_TABLE(test_open),
+                WITH_TABLE(test_half_written),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
