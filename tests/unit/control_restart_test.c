@@ -292,6 +292,78 @@ static void test_push(void **state)
         remove_rig(&rig);
 }
 
+/* SIGHUP reads the file again: an edited one is pushed, an unchanged one is not, a broken one leaves the old. */
+static void test_hangup(void **state)
+{
+        char edited[2000], text[4000];
+        struct rig rig;
+        uint32_t version;
+
+        make_rig(&rig);
+        assert_int_equal(mkdir(rig.run, 0750), 0);
+        fake_open(&rig.fake, rig.run, 1);
+        rig.fake.link.page->dataplane_pid = getpid();
+        spawn(&rig);
+        wait_ready(&rig);
+        wait_attached(&rig);
+        assert_int_equal(kill(rig.pid, SIGHUP), 0);
+        write_file(rig.policy, "node: [\n");
+        assert_int_equal(kill(rig.pid, SIGHUP), 0);
+        snprintf(edited, sizeof(edited), "%spolicies: {default: {greylist: {block: 7m}}}\n", policy_text);
+        write_file(rig.policy, edited);
+        assert_int_equal(kill(rig.pid, SIGHUP), 0);
+        do { /* each request plays the dataplane */
+                json_t *status = request(&rig, "status", json_object(), false);
+
+                version = (uint32_t)json_integer_value(
+                    json_object_get(json_object_get(status, "result"), "policy_version"));
+                json_decref(status);
+        } while (version != 2);
+        assert_int_equal(kill(rig.pid, SIGHUP), 0);
+        expect_pushed(push(&rig, policy_text, false), 3); /* queued behind it, and so it has been read */
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, text, sizeof(text)), 0);
+        assert_non_null(strstr(text, "nothing has changed"));
+        fake_close(&rig.fake);
+        remove_rig(&rig);
+}
+
+/*
+ * A log that takes nothing: records wait until their ring is half full, then the oldest are lost and counted, and
+ * everything else goes on.
+ */
+static void test_log_full(void **state)
+{
+        struct rig rig;
+        json_int_t missing;
+        int bell;
+
+        make_rig(&rig);
+        strcpy(rig.log, "/dev/full");
+        assert_int_equal(mkdir(rig.run, 0750), 0);
+        fake_open(&rig.fake, rig.run, 1);
+        bell = link_bell_open(rig.run, "control");
+        spawn(&rig);
+        wait_ready(&rig);
+        for (uint64_t session = 1; session <= LINK_LOG_SLOTS / 2 + 100; session++)
+                assert_true(fake_log(&rig.fake, 0, 0, session));
+        do {
+                json_t *status = request(&rig, "status", json_object(), false);
+                const json_t *log = json_object_get(json_object_get(status, "result"), "log");
+
+                missing = json_integer_value(json_object_get(log, "missing"));
+                assert_int_equal(json_integer_value(json_object_get(log, "lines")), 0);
+                json_decref(status);
+        } while (missing < 100);
+        assert_int_equal(missing, 100);
+        ask_and_wait(&rig.fake, bell, 1);
+        assert_int_equal(kill(rig.pid, SIGTERM), 0);
+        assert_int_equal(reap(&rig, NULL, 0), 0);
+        close(bell);
+        fake_close(&rig.fake);
+        remove_rig(&rig);
+}
+
 /* ---- what machines read ------------------------------------------------------------------------------ */
 
 /* GET a path; the whole answer with its head, by malloc(). */
@@ -505,6 +577,8 @@ int main(int argc, char **argv)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_kill_loses_nothing),
                 cmocka_unit_test(test_push),
+                cmocka_unit_test(test_hangup),
+                cmocka_unit_test(test_log_full),
                 cmocka_unit_test(test_http),
                 cmocka_unit_test(test_refused_starts),
         };
