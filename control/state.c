@@ -43,14 +43,14 @@ static bool is_params_same(const struct image *a, const struct image *b)
         return one.block_sec == two.block_sec && one.window_sec == two.window_sec && one.life_sec == two.life_sec;
 }
 
-static int open_grey(struct control *control, bool *ret_made)
+static int open_grey(struct control *control)
 {
         struct siphash_key key = secret_key(&control->secret, "grey");
         char path[CONTROL_PATH_MAX];
         int r;
 
         snprintf(path, sizeof(path), "%s/%s", control->options.run_dir, PATHS_GREY_TABLE);
-        r = grey_table_open(&control->grey, path, control->image->store.grey_entries, &key, ret_made);
+        r = grey_table_open(&control->grey, path, control->image->store.grey_entries, &key, NULL);
         if (r == -EKEYREJECTED)
                 control_say("%s was made with another secret: put the old %s/%s back, or remove the table", path,
                             control->options.state_dir, PATHS_SECRET);
@@ -315,12 +315,13 @@ void state_put_redis(struct json *json, const char *key, const struct control *c
 
 int state_open(struct control *control)
 {
-        bool is_made = false;
-        int r;
+        int r = open_grey(control);
 
-        r = open_grey(control, &is_made);
-        if (r == 0 && is_made)
+        /* Not "did we make it": the dataplane may have been first, and its new table is as empty. */
+        if (r == 0 && !grey_table_is_restored(&control->grey)) {
                 load_snapshot(control);
+                grey_table_set_restored(&control->grey);
+        }
         if (r == 0)
                 r = open_client(control);
         return r;

@@ -31,6 +31,7 @@ static_assert(sizeof(struct grey_bucket) == 64, "one cache line");
 
 struct grey_header {
         struct mapped_header mapped;
+        uint32_t restored; /* 1: control took the snapshot in; written by control alone */
 };
 
 /* An entry taken apart, in its own units. */
@@ -176,6 +177,16 @@ void grey_table_close(struct grey_table *table)
         if (table->header)
                 mapped_file_close(&file);
         memset(table, 0, sizeof(*table));
+}
+
+bool grey_table_is_restored(const struct grey_table *table)
+{
+        return __atomic_load_n(&table->header->restored, __ATOMIC_ACQUIRE) != 0;
+}
+
+void grey_table_set_restored(struct grey_table *table)
+{
+        __atomic_store_n(&table->header->restored, 1, __ATOMIC_RELEASE);
 }
 
 uint64_t grey_table_entries(const struct grey_table *table)

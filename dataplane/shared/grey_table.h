@@ -116,6 +116,13 @@ int grey_table_open(struct grey_table *table, const char *path, uint64_t entries
 
 void grey_table_close(struct grey_table *table);
 
+/*
+ * Has the snapshot been taken in since the file was made? Control asks at its start, whoever made the file, and
+ * notes it when it has; killed in between, it does so again, which does no harm.
+ */
+bool grey_table_is_restored(const struct grey_table *table);
+void grey_table_set_restored(struct grey_table *table);
+
 /* How many entries it is sized for: two thirds of its slots. */
 uint64_t grey_table_entries(const struct grey_table *table);
 

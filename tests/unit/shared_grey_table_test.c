@@ -338,6 +338,9 @@ static void test_open(void **state)
         assert_int_equal(grey_table_open(&again, path, 1000000, &key, &made), 0);
         assert_false(made);
         assert_int_equal(again.buckets, table.buckets); /* a file keeps its size */
+        assert_false(grey_table_is_restored(&again));
+        grey_table_set_restored(&table);
+        assert_true(grey_table_is_restored(&again)); /* for every process, as long as the file is there */
         grey_table_record(&again, 4711, GREY_KIND_NETWORK, GREY_EVENT_PASS, &params, NOW + 300);
         assert_in_range(facts_of(4711).last_pass_sec, NOW + 300, NOW + 303);
         grey_table_close(&again);
@@ -349,6 +352,7 @@ static void test_open(void **state)
         close(fd);
         assert_int_equal(grey_table_open(&again, path, 1000, &key, &made), 0);
         assert_true(made);
+        assert_false(grey_table_is_restored(&again));
         grey_table_close(&again);
         assert_int_equal(facts_of(4711).kind, GREY_KIND_NETWORK);
         assert_int_equal(truncate(path, 5000), 0);
