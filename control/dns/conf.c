@@ -44,7 +44,8 @@ void dns_conf_from_image(struct dns_conf *conf, const struct image *image)
         conf->ptr_ttl_min_sec = dns->ptr_ttl_min_sec;
         conf->ptr_ttl_max_sec = MAX(dns->ptr_ttl_max_sec, dns->ptr_ttl_min_sec);
         conf->probe_interval_sec = between(dns->probe_interval_sec, 1, 86400);
-        conf->resolver.deadline_ms = conf->deadline_ms;
+        /* An answer too late for who asked is still good for the table: a short deadline must not leave it empty. */
+        conf->resolver.deadline_ms = MAX(conf->deadline_ms, dns->timeout_ms);
         conf->resolver.timeout_ms = dns->timeout_ms;
         for (uint32_t i = 0; i < MIN(dns->resolvers.count, RESOLVER_SERVERS_MAX); i++) {
                 const struct image_resolver *from = image_resolver(image, i);

@@ -94,6 +94,16 @@ static void read_list(struct dns *dns, unsigned number, struct dns_now now)
         dns->place_of[number] = (uint8_t)place;
 }
 
+/* Is it what people know by this number, or has the number gone to another list? */
+static bool is_same_list(const struct dns_conf *before, const struct dns_conf *conf, unsigned number)
+{
+        const struct dns_list *a = &before->lists[number], *b = &conf->lists[number];
+
+        return a->used && b->used && strcmp(a->domain, b->domain) == 0 && a->codes_used == b->codes_used &&
+               memcmp(&before->codes[a->codes_first], &conf->codes[b->codes_first],
+                      b->codes_used * sizeof(conf->codes[0])) == 0;
+}
+
 static void set_zones(struct dns *dns, struct dns_now now)
 {
         bool wanted[IMAGE_ZONES_MAX] = { false };
@@ -116,8 +126,6 @@ static void set_zones(struct dns *dns, struct dns_now now)
         for (unsigned number = 0; number < IMAGE_ZONES_MAX; number++) {
                 if (dns->conf->lists[number].used)
                         read_list(dns, number, now);
-                else
-                        dns->lists[number] = (struct dns_list_stats){ 0 };
         }
 }
 
@@ -134,6 +142,9 @@ int dns_set_conf(struct dns *dns, const struct dns_conf *conf, struct dns_now no
                 return r;
         }
         *copy = *conf;
+        for (unsigned number = 0; dns->conf != NULL && number < IMAGE_ZONES_MAX; number++)
+                if (!is_same_list(dns->conf, copy, number))
+                        dns->lists[number] = (struct dns_list_stats){ 0 };
         free(dns->conf);
         dns->conf = copy;
         dns->clients.limit = conf->queue_max;

@@ -12,7 +12,7 @@
 #include "control/dns/resolver.h"
 #include "dataplane/shared/client_table.h"
 
-#define DNS_FAILED_SEC  30u  /* how long a failure keeps a client from being asked about again */
+#define DNS_FAILED_SEC  10u  /* how long a failure keeps a client from being asked about again */
 #define DNS_STALE_SEC   300u /* how long an old answer is kept on while its zone cannot say better */
 #define DNS_SENDS_MAX   400u /* a turn */
 #define DNS_EVENTS_MAX  64u

@@ -107,7 +107,7 @@ static enum sent send_reverse(struct dns *dns, uint32_t i, struct dns_now now)
         if (question->ptr_todo && is_resolver_dead(dns)) {
                 if (now.mono_us - dns->reverse_trial_us < TRIAL_US) {
                         question->ptr_todo = false;
-                        dns_ptr_failed(dns, question, DNS_FAILED_SEC / 6, now);
+                        dns_ptr_failed(dns, question, DNS_FAILED_SEC / 2, now);
                         return SENT_ALL;
                 }
                 dns->reverse_trial_us = now.mono_us;

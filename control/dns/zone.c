@@ -252,7 +252,9 @@ bool dns_zone_outcome(struct dns_zone *zone, enum dns_reading reading, uint32_t 
              (unsigned)__builtin_popcount(zone->history) >= FAILURES_OF_32)) {
                 zone->probe_due_us = now_us + REPROBE_SILENT_SEC * 1000000ull;
                 return change(zone, timed_out ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
-                              timed_out ? "does not answer in time" : "answers with errors", now_sec);
+                              timed_out ? "does not answer in time"
+                                        : "cannot be asked or answers with errors",
+                              now_sec);
         }
         if (reading == DNS_READING_CLEAR)
                 keep_control(zone, client);
@@ -324,9 +326,10 @@ static bool conclude(struct dns_zone *zone, uint32_t interval_sec, uint64_t now_
                 changed = false;
         } else if (shaky) {
                 again_sec = REPROBE_SILENT_SEC;
-                changed =
-                    change(zone, zone->probe_timeout ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
-                           zone->probe_timeout ? "does not answer in time" : "answers with errors", now_sec);
+                changed = change(zone, zone->probe_timeout ? DNS_ZONE_SILENT : DNS_ZONE_FAILING,
+                                 zone->probe_timeout ? "does not answer in time"
+                                                     : "cannot be asked or answers with errors",
+                                 now_sec);
         } else if (!zone->probe_listed)
                 changed =
                     change(zone, DNS_ZONE_UNTESTED, "does not list 127.0.0.2, as RFC 5782 demands", now_sec);

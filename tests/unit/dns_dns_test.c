@@ -54,6 +54,7 @@ static void test_zones(void **state)
                 fake_dns_script(rig.fake, cases[i].name, cases[i].kind, 600, cases[i].number);
                 if (cases[i].code != NULL)
                         fake_dns_record(rig.fake, cases[i].name, 1, cases[i].code, 600);
+                rig_patience(&rig, cases[i].kind == FAKE_DNS_SILENT ? RIG_IMPATIENT_MS : RIG_PATIENT_MS);
                 assert_int_equal(rig_ask_wait(&rig, cases[i].client).complete, cases[i].want_error == 0);
                 got = rig_lookup(&rig, cases[i].client);
                 if (got.zones_known != ALL_LISTS || got.zones_listed != cases[i].want_listed ||
@@ -238,6 +239,7 @@ static void test_reverse(void **state)
                                 fake_dns_record(rig.fake, cases[i].names[k], strchr(forward, ':') ? 28 : 1,
                                                 forward, 60);
                 }
+                rig_patience(&rig, cases[i].kind == FAKE_DNS_SILENT ? RIG_IMPATIENT_MS : RIG_PATIENT_MS);
                 rig_ask_wait(&rig, cases[i].client);
                 got = rig_lookup(&rig, cases[i].client);
                 if (got.ptr != cases[i].want || strcmp(got.name, cases[i].want_name) != 0 ||
@@ -288,6 +290,7 @@ static void test_deadline(void **state)
         rig_wait_state(&rig, 0, DNS_ZONE_UP);
         rig_wait_state(&rig, 1, DNS_ZONE_UP);
         rig_wait_state(&rig, 2, DNS_ZONE_UP);
+        rig_patience(&rig, RIG_IMPATIENT_MS);
         fake_dns_script(rig.fake, "1.2.0.192.bl2.test", FAKE_DNS_SILENT, 0, 0);
         fake_dns_record(rig.fake, "1.2.0.192.bl.test", 1, "127.0.0.2", 60);
         assert_true(rig_ask(&rig, "192.0.2.1", 1, false));

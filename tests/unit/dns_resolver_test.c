@@ -21,15 +21,21 @@ static uint64_t now_us(void)
         return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static struct dns_resolver *start(const struct fake_dns *fake, uint32_t deadline_ms)
+static void configure(struct dns_resolver *resolver, const struct fake_dns *fake, uint32_t deadline_ms)
 {
         struct dns_resolver_conf conf = { .servers_used = 1, .timeout_ms = 5000, .deadline_ms = deadline_ms };
-        struct dns_resolver *resolver;
 
         conf.servers[0] =
             (struct dns_server){ addr_from_v4_be(__builtin_bswap32(0x7f000001)), fake_dns_port(fake) };
-        assert_int_equal(dns_resolver_new(&resolver), 0);
         assert_int_equal(dns_resolver_configure(resolver, &conf, now_us()), 0);
+}
+
+static struct dns_resolver *start(const struct fake_dns *fake, uint32_t deadline_ms)
+{
+        struct dns_resolver *resolver;
+
+        assert_int_equal(dns_resolver_new(&resolver), 0);
+        configure(resolver, fake, deadline_ms);
         return resolver;
 }
 
@@ -76,6 +82,8 @@ static void test_answers(void **state)
                 struct dns_reply got;
                 unsigned tcp = fake_dns_seen_by_tcp(fake);
 
+                /* Only where no answer is to come is there a short time: a loaded machine must change nothing. */
+                configure(resolver, fake, cases[i].want == DNS_TIMEOUT ? 210 : 60000);
                 fake_dns_script(fake, cases[i].name, cases[i].kind, 77, cases[i].number);
                 if (cases[i].record != NULL)
                         fake_dns_record(fake, cases[i].name, 1, cases[i].record, 60);

@@ -23,6 +23,10 @@
 #define RIG_TURNS_MAX 20000
 #define RIG_WALL_SEC  1795000000u
 
+/* How long the resolver tries. Where an answer is to come, a loaded machine must not turn it into none. */
+#define RIG_PATIENT_MS   60000
+#define RIG_IMPATIENT_MS 210
+
 struct rig {
         struct fake_dns *fake;
         struct dns *dns;
@@ -102,8 +106,9 @@ static inline void rig_start(struct rig *rig, uint32_t deadline_ms)
         rig->conf.ptr_ttl_min_sec = 30;
         rig->conf.ptr_ttl_max_sec = 3600;
         rig->conf.probe_interval_sec = 1800;
-        rig->conf.resolver =
-            (struct dns_resolver_conf){ .servers_used = 1, .timeout_ms = 5000, .deadline_ms = 210 };
+        rig->conf.resolver = (struct dns_resolver_conf){ .servers_used = 1,
+                                                         .timeout_ms = 5000,
+                                                         .deadline_ms = RIG_PATIENT_MS };
         rig->conf.resolver.servers[0] =
             (struct dns_server){ rig_addr("127.0.0.1"), fake_dns_port(rig->fake) };
 }
@@ -111,6 +116,12 @@ static inline void rig_start(struct rig *rig, uint32_t deadline_ms)
 static inline void rig_push(struct rig *rig)
 {
         assert_int_equal(dns_set_conf(rig->dns, &rig->conf, rig_now(rig)), 0);
+}
+
+static inline void rig_patience(struct rig *rig, uint32_t deadline_ms)
+{
+        rig->conf.resolver.deadline_ms = deadline_ms;
+        rig_push(rig);
 }
 
 static inline void rig_stop(struct rig *rig)

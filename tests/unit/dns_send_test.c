@@ -98,6 +98,7 @@ static void test_slow_zone_holds_its_share(void **state)
         rig_push(&rig);
         rig_wait_state(&rig, 0, DNS_ZONE_UP);
         rig_wait_state(&rig, 1, DNS_ZONE_UP);
+        rig_patience(&rig, RIG_IMPATIENT_MS);
         fake_dns_default(rig.fake, "slow.test", FAKE_DNS_SILENT, 0, 0);
         for (unsigned i = 0; i < 30; i++) {
                 snprintf(client, sizeof(client), "192.0.2.%u", i + 1);
@@ -122,6 +123,7 @@ static void test_dead_resolver(void **state)
 
         start_one(&rig);
         rig_wait_state(&rig, 0, DNS_ZONE_UP);
+        rig_patience(&rig, RIG_IMPATIENT_MS);
         fake_dns_deaf(rig.fake, true);
         for (unsigned i = 0; i < 8; i++) {
                 snprintf(client, sizeof(client), "192.0.2.%u", i + 1);
@@ -165,9 +167,14 @@ static void test_push_in_flight(void **state)
         start_one(&rig);
         rig_wait_state(&rig, 0, DNS_ZONE_UP);
         fake_dns_record(rig.fake, "1.2.0.192.bl.test", 1, "127.0.0.7", 60);
+        fake_dns_record(rig.fake, "9.2.0.192.bl.test", 1, "127.0.0.7", 60);
+        rig_ask_wait(&rig, "192.0.2.9");
+        assert_int_equal(dns_list_stats(rig.dns, 0)->hits, 1);
         assert_true(rig_ask(&rig, "192.0.2.1", 1, false));
         dns_turn(rig.dns, rig_now(&rig));
         assert_int_equal(dns_list_zone(rig.dns, 0)->in_flight, 1);
+        rig_push(&rig); /* a push that changes nothing here */
+        assert_int_equal(dns_list_stats(rig.dns, 0)->hits, 1);
         queries = dns_list_zone(rig.dns, 0)->stats.queries;
         /* bl.test is now read by list 3, which takes other codes; new.test takes the number 0. */
         rig_list(&rig, 0, "new.test", 2, 9, IMAGE_ZONE_BLOCK);
@@ -177,6 +184,7 @@ static void test_push_in_flight(void **state)
         assert_int_equal(dns_list_zone(rig.dns, 3)->state, DNS_ZONE_UP); /* its health was kept */
         assert_int_equal(dns_list_zone(rig.dns, 3)->stats.queries, queries);
         assert_int_equal(dns_list_zone(rig.dns, 0)->state, DNS_ZONE_STARTING);
+        assert_int_equal(dns_list_stats(rig.dns, 0)->hits, 0); /* the number is another list's now */
         assert_int_equal(rig_answer(&rig).serial, 1);
         got = rig_lookup(&rig, "192.0.2.1");
         assert_int_equal(got.zones_listed, 1u << 3);
