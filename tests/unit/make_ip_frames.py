@@ -3,7 +3,10 @@
 """Make ip_frames.h: frames built by scapy, so that the tests of port and ip have an oracle that is not ours.
 
 Run by hand when a frame is added: /usr/bin/python3 tests/unit/make_ip_frames.py > tests/unit/ip_frames.h
+With a directory as argument, the frames go there as first inputs of the fuzzer (tests/fuzz/ip_frame_fuzz.c).
 """
+import os
+import struct
 import sys
 
 from scapy.all import (ARP, ICMP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest,
@@ -196,7 +199,23 @@ FRAMES = {
 }
 
 
+def write_corpus(directory):
+    """One file for each kind of frame: steps of ip_frame_fuzz.c, once plain, once with checksums repaired and an answer."""
+    os.makedirs(directory, exist_ok=True)
+    groups = {}
+    for name, frame in FRAMES.items():
+        groups.setdefault(name.split('_')[0], []).append(bytes(frame))
+    for group, frames in groups.items():
+        with open(os.path.join(directory, group), 'wb') as out:
+            for step in (0x00, 0x24):
+                for raw in frames:
+                    out.write(struct.pack('>BH', step, len(raw)) + raw)
+
+
 def main():
+    if len(sys.argv) > 1:
+        write_corpus(sys.argv[1])
+        return
     out = sys.stdout.write
     out('/* SPDX-License-Identifier: Apache-2.0 */\n')
     out('/* Made by tests/unit/make_ip_frames.py: do not edit. Not every test reads every frame. */\n')
