@@ -92,7 +92,7 @@ int client_table_open(struct client_table *table, const char *path, uint64_t ent
 
 void client_table_close(struct client_table *table)
 {
-        struct mapped_file file = { .memory = &table->header->mapped, .bytes = table->bytes };
+        struct mapped_file file = { .memory = (struct mapped_header *)table->header, .bytes = table->bytes };
 
         if (table->header)
                 mapped_file_close(&file);

@@ -172,7 +172,7 @@ int grey_table_open(struct grey_table *table, const char *path, uint64_t entries
 
 void grey_table_close(struct grey_table *table)
 {
-        struct mapped_file file = { .memory = &table->header->mapped, .bytes = table->bytes };
+        struct mapped_file file = { .memory = (struct mapped_header *)table->header, .bytes = table->bytes };
 
         if (table->header)
                 mapped_file_close(&file);

@@ -323,7 +323,7 @@ static void test_histories(void **state)
                 run_history(seed_only);
                 return;
         }
-        for (uint64_t seed = 1; seed <= 300; seed++)
+        for (uint64_t seed = 1; seed <= 100; seed++)
                 run_history(seed);
 }
 
