@@ -132,7 +132,8 @@ static void compile(struct push *push)
 {
         const char *state_dir = push->control->options.state_dir;
         struct policy_zone_book zones;
-        struct policy_options options = { .zones = &zones, .now_sec = push->version.pushed_sec };
+        struct policy_options options = { .zones = &zones, .now_sec = push->version.pushed_sec,
+                                          .memory_bytes = policy_machine_bytes() };
         struct policy_errors *errors = calloc(1, sizeof(*errors));
         void *image = NULL;
         char text[8192];

@@ -135,7 +135,8 @@ int start_policy(struct control *control)
 {
         const char *state_dir = control->options.state_dir;
         struct policy_zone_book zones;
-        struct policy_options options = { .zones = &zones, .now_sec = control_wall_sec() };
+        struct policy_options options = { .zones = &zones, .now_sec = control_wall_sec(),
+                                          .memory_bytes = policy_machine_bytes() };
         static struct policy_errors errors; /* large, and needed once */
         void *image = NULL;
         char text[8192];

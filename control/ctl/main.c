@@ -228,7 +228,8 @@ static void print_check(const struct image *image, bool is_json)
 static int run_check(const struct call *call)
 {
         const char *site = json_string_value(json_object_get(call->args, "site"));
-        struct policy_options options = { .generation = 1, .now_sec = (uint64_t)time(NULL) };
+        struct policy_options options = { .generation = 1, .now_sec = (uint64_t)time(NULL),
+                                          .memory_bytes = policy_machine_bytes() };
         static struct policy_errors errors; /* large, and used once */
         void *image = NULL;
         char text[POLICY_ERRORS_MAX * POLICY_ERROR_TEXT_MAX + 100];

@@ -178,6 +178,22 @@ static void compile_done(struct compile *compile)
         tree_done(&compile->tree);
 }
 
+/* Refuse what this machine cannot hold: better now than when the tables are made. */
+static bool does_fit(struct compile *compile, const struct image *image)
+{
+        struct policy_sizing sizing;
+
+        policy_sizing(image, &sizing);
+        if (compile->options->memory_bytes == 0 || sizing.total_bytes <= compile->options->memory_bytes)
+                return true;
+        compile_error(compile, tree_get(compile->root, "store"),
+                      "expected node.memory, store.grey_entries and store.client_entries that need at most %llu MB, "
+                      "what this machine has; they need %llu MB",
+                      (unsigned long long)compile->options->memory_bytes >> 20,
+                      (unsigned long long)sizing.total_bytes >> 20);
+        return false;
+}
+
 /* The trees are read; compile what they say. */
 static int compile_run(struct compile *compile, void **ret_image, size_t *ret_len)
 {
@@ -210,6 +226,10 @@ static int compile_run(struct compile *compile, void **ret_image, size_t *ret_le
                 compile_error(compile, NULL, "the image is not valid (a bug of this program): %.150s", reason);
                 free(*ret_image);
                 return -EBADMSG;
+        }
+        if (!does_fit(compile, *ret_image)) {
+                free(*ret_image);
+                return -EINVAL;
         }
         if (compile->options->zones)
                 *compile->options->zones = compile->zone_book;

@@ -47,6 +47,7 @@ uint64_t policy_zone_key(const char *domain, const struct image_codes *codes, ui
 struct policy_options {
         uint32_t generation; /* the version number that goes into the image; at least 1 */
         uint64_t now_sec;    /* wall clock */
+        uint64_t memory_bytes; /* a policy that needs more is refused (policy_machine_bytes()); 0: any */
         struct policy_zone_book *zones; /* read, and on success added to; NULL: numbers from 0 */
 };
 
@@ -87,6 +88,9 @@ struct policy_sizing {
         uint32_t greeting_delay_ms;  /* longest time until the first verdict of a session */
         uint32_t greylist_delay_sec; /* shortest time a new triplet waits, of the policy where it is longest */
 };
+
+/* The memory of this machine, or 0 when it cannot be told. */
+uint64_t policy_machine_bytes(void);
 
 /* Compute it from a checked image. */
 void policy_sizing(const struct image *image, struct policy_sizing *ret);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of schema.h: what the machine is and whom it talks to. */
 #include "control/policy/schema.h"
+#include "dataplane/shared/client_table.h"
+#include "dataplane/shared/grey_table.h"
 
 #define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
 #define SCHEMA(table)   { .rows = table, .count = ARRAY_LEN(table) }
@@ -148,9 +150,11 @@ static const struct schema_row redis_rows[] = {
 static const struct schema schema_redis = SCHEMA(redis_rows);
 
 static const struct schema_row store_rows[] = {
-        { "grey_entries", SCHEMA_COUNT, AT(struct image, store.grey_entries), .min = 64, .max = 1ll << 36,
+        { "grey_entries", SCHEMA_COUNT, AT(struct image, store.grey_entries), .min = GREY_TABLE_ENTRIES_MIN,
+          .max = GREY_TABLE_ENTRIES_MAX,
           .fallback = "1M", .help = "triplets that the greylist holds, 24 bytes each; fixed while the table exists" },
-        { "client_entries", SCHEMA_COUNT, AT(struct image, store.client_entries), .min = 64, .max = 1ll << 32,
+        { "client_entries", SCHEMA_COUNT, AT(struct image, store.client_entries), .min = CLIENT_TABLE_ENTRIES_MIN,
+          .max = CLIENT_TABLE_ENTRIES_MAX,
           .fallback = "200k", .help = "clients whose DNS answers are kept; fixed while the table exists" },
         { "grey_new_rate", SCHEMA_COUNT, AT(struct image, store.grey_new_rate), .min = 0, .max = 100000000,
           .fallback = "0", .help = "new triplets a second for the whole node; 0: grey_entries / (2 * window)" },

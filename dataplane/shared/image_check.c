@@ -9,6 +9,9 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "dataplane/shared/client_table.h"
+#include "dataplane/shared/grey_table.h"
+
 #define TEXT_MAX   4096u
 #define DOMAIN_MAX 255u /* a name of 253 bytes behind "*." */
 #define ANY_REPLY  0u   /* reply of either class */
@@ -502,8 +505,9 @@ static bool check_store(const struct check *check)
         const struct image_redis *redis = &store->redis;
         const struct image_log *log = &check->image->log;
 
-        return is_number(check, "grey_entries", store->grey_entries, 64, 1ull << 36) &&
-               is_number(check, "client_entries", store->client_entries, 64, 1ull << 32) &&
+        return is_number(check, "grey_entries", store->grey_entries, GREY_TABLE_ENTRIES_MIN, GREY_TABLE_ENTRIES_MAX) &&
+               is_number(check, "client_entries", store->client_entries, CLIENT_TABLE_ENTRIES_MIN,
+                         CLIENT_TABLE_ENTRIES_MAX) &&
                is_text(check, "snapshot", store->snapshot_path, 0, TEXT_MAX) &&
                is_text(check, "journal", store->journal_path, 0, TEXT_MAX) &&
                is_number(check, "redis.enabled", redis->enabled, 0, 1) &&

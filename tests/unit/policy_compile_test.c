@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "control/policy/policy.h"
@@ -240,7 +241,8 @@ static void test_inherit(void **state)
             "  child: {greylist: {block: 1m}, reverse_dns: {missing: reject}, zones: {n: {smtp_blocking: no},\n"
             "          wl.example.com: {enabled: false}}}\n"
             "  default: {greylist: {block: 2m}, scores: {low: 1}}\n"
-            "  beside: {scores: {high: 99}}\n");
+            "  beside: {scores: {high: 99}}\n"
+            "  without: {zones: {n: {enabled: false}}}\n");
         const struct image_policy *usual = image_policy(image, 0), *child = policy_named(image, "child"),
                                   *grandchild = policy_named(image, "grandchild"),
                                   *beside = policy_named(image, "beside");
@@ -266,6 +268,9 @@ static void test_inherit(void **state)
         assert_int_equal(grandchild->zones_used, 1);
         assert_int_equal(grandchild->zone_points[0], 9);
         assert_int_equal(beside->zones_used, 3);
+        /* A zone that counts for nothing cannot block either. */
+        assert_int_equal(policy_named(image, "without")->zones_used, 2);
+        assert_int_equal(policy_named(image, "without")->zones_blocking, 0);
         free(image);
 }
 
@@ -481,6 +486,26 @@ static void test_sizing(void **state)
         assert_int_equal(sizing.greylist_delay_sec, 600);
         assert_int_equal(sizing.hugepages_2m, 128);
         free(image);
+        /* Two lists read the answers of one zone: one question. */
+        image = compile(BASE "zones: [{name: x, zone: a.test}, {name: y, zone: a.test, listed: 127.0.0.20, ipv6: false}]\n");
+        policy_sizing(image, &sizing);
+        assert_int_equal(sizing.dns_queries_v4, 3);
+        assert_int_equal(sizing.dns_queries_v6, 3);
+        free(image);
+}
+
+static void test_does_not_fit(void **state)
+{
+        const char text[] = BASE;
+        const struct policy_options options = { .generation = 1, .now_sec = NOW, .memory_bytes = 100 << 20 };
+        void *image = NULL;
+        size_t len;
+
+        assert_int_equal(policy_compile_text("test.yaml", text, strlen(text), NULL, &options, &errors, &image, &len),
+                         -EINVAL);
+        assert_int_equal(errors.count, 1);
+        assert_non_null(strstr(errors.text[0], "need at most 100 MB"));
+        assert_true(policy_machine_bytes() > 100 << 20);
 }
 
 int main(void)
@@ -498,6 +523,7 @@ int main(void)
                 cmocka_unit_test(test_fill),
                 cmocka_unit_test(test_many_errors),
                 cmocka_unit_test(test_sizing),
+                cmocka_unit_test(test_does_not_fit),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
