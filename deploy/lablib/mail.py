@@ -167,7 +167,7 @@ def write_backend(names, kind):
     os.makedirs(box, exist_ok=True)
     os.chown(box, owner.pw_uid, owner.pw_gid)
     settings = _BACKEND.format(
-        backend4=n.BACKEND4, backend6=n.BACKEND6, domains=", ".join(n.DOMAINS), maildir=box,
+        backend4=n.BACKEND4, backend6=n.BACKEND6, domains=", ".join([*n.DOMAINS, *n.DOMAINS_BELOW]), maildir=box,
         appliances=", ".join([*n.BACK4, *(f"[{address}]" for address in n.BACK6)]),
         uid=owner.pw_uid, gid=owner.pw_gid)
     return ("postfix", _instance(names, "backend", settings, str(n.BACKEND_PORT)))

@@ -34,6 +34,7 @@ BACKEND6 = "fd00:19::10"
 BACKEND_PORT = 25
 
 DOMAINS = ("example.org", "example.net")
+DOMAINS_BELOW = ("open.example.org",)  # the backend takes these too, for policies that have them
 
 # What the lab's DNS says about parts of the client network. All the rest has a confirmed reverse name.
 LISTED4 = "198.18.10.0/24"       # in bl.greyline.test

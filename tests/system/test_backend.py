@@ -118,7 +118,7 @@ def test_with_no_backend_mail_waits_at_its_sender(lab):
         labs.wait_until(lambda: _try(lab, 905)[1].code == 451, 10, "451")
         assert lab.ask(TRUSTED + "6", "a@example.com", "b@example.org").code == 451
         assert lab.ask(TRUSTED + "6", "a@example.com", "victim@elsewhere.test").code == 550, "decided without a backend"
-        assert lab.http("/healthz")[0] == 503
+        labs.wait_until(lambda: lab.http("/healthz")[0] == 503, 10, "/healthz says that there is no backend")
     digest = None
     def delivered():
         nonlocal digest

@@ -5,6 +5,8 @@ import hashlib
 import os
 import time
 
+from lablib import smtp
+
 import labs
 import messages
 from policies import TRUSTED, policy
@@ -72,13 +74,13 @@ def test_a_client_that_vanishes_in_its_message_leaves_nothing(lab):
         client.hello()
         client.envelope("a@example.com", "b@example.org")
         assert client.command("DATA").code == 354
-        client.send(content[:150000])
+        client.send(smtp.wire(content)[:150000])
         client.reset()
     with lab.client(TRUSTED + "36") as client:
         client.hello()
         client.envelope("a@example.com", "b@example.org")
         assert client.command("DATA").code == 354
-        client.send(content[:150000])
+        client.send(smtp.wire(content)[:150000])
     marker = messages.make(503, 300)
     assert lab.deliver(TRUSTED + "36", "a@example.com", "b@example.org", marker).code == 250
     _arrive(lab, [messages.digest(marker)], 10)
