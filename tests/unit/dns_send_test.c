@@ -114,6 +114,28 @@ static void test_slow_zone_holds_its_share(void **state)
         rig_stop(&rig);
 }
 
+/* What waited for a place in a zone's share is sent as soon as a reply makes one. */
+static void test_share_is_given_back(void **state)
+{
+        char client[32];
+        struct rig rig;
+
+        rig_start(&rig, 5000);
+        rig.conf.outstanding_max = 16; /* four for the zone */
+        rig_list(&rig, 0, "bl.test", 2, 9, IMAGE_ZONE_BLOCK);
+        rig_test_entry(&rig, "bl.test");
+        rig_push(&rig);
+        rig_wait_state(&rig, 0, DNS_ZONE_UP);
+        for (unsigned i = 0; i < 50; i++) {
+                snprintf(client, sizeof(client), "192.0.2.%u", i + 1);
+                assert_true(rig_ask(&rig, client, i, false));
+        }
+        for (unsigned i = 0; i < 50; i++)
+                assert_true(rig_answer(&rig).complete);
+        assert_int_equal(dns_list_zone(rig.dns, 0)->stats.readings[DNS_READING_CLEAR], 50);
+        rig_stop(&rig);
+}
+
 /* The resolver is gone: after a while nobody waits for it any more, and one try a second finds it back. */
 static void test_dead_resolver(void **state)
 {
@@ -216,6 +238,7 @@ int main(void)
                 cmocka_unit_test(test_probe_at_start),
                 cmocka_unit_test(test_family),
                 cmocka_unit_test(test_slow_zone_holds_its_share),
+                cmocka_unit_test(test_share_is_given_back),
                 cmocka_unit_test(test_dead_resolver),
                 cmocka_unit_test(test_push_in_flight),
         };
