@@ -72,9 +72,8 @@ static void cut_example(char *text, const struct schema_row *row)
 
 static void yaml_value(const struct schema_row *row, unsigned depth, bool is_off)
 {
-        bool is_text = row->type == SCHEMA_ASCII || row->type == SCHEMA_TEXT;
         const char *value = row->fallback ? row->fallback : row->example ? row->example : "";
-        const char *quote = is_text && *value != '"' ? "\"" : "";
+        const char *quote = row->type == SCHEMA_ASCII && *value != '"' ? "\"" : "";
         char expected[400];
 
         indent(depth, false);

@@ -125,9 +125,7 @@ const char *schema_expected(const struct schema_row *row, char *buf, size_t size
         case SCHEMA_TIME_SEC:
                 return expected_number(row, "a duration in whole seconds", buf, size);
         case SCHEMA_ASCII:
-        case SCHEMA_TEXT:
-                snprintf(buf, size, "%s of %" PRId64 " to %" PRId64 " characters",
-                         row->type == SCHEMA_ASCII ? "ASCII text" : "text", row->min, row->max);
+                snprintf(buf, size, "ASCII text of %" PRId64 " to %" PRId64 " characters", row->min, row->max);
                 return buf;
         default:
                 snprintf(buf, size, "%s", plain[row->type]);

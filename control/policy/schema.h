@@ -24,7 +24,6 @@ enum schema_type {
         SCHEMA_NAME,
         SCHEMA_HOSTNAME,
         SCHEMA_ASCII,    /* printable; min to max characters */
-        SCHEMA_TEXT,     /* UTF-8; min to max bytes */
         SCHEMA_PATH,
         SCHEMA_ADDRESS,
         SCHEMA_ENHANCED, /* 4.7.1 */

@@ -16,8 +16,8 @@ static const char *const long_lines_names[] = { "pass", "reject", NULL };
         (1u << IMAGE_ACTION_IGNORE | 1u << IMAGE_ACTION_SCORE | 1u << IMAGE_ACTION_DEFER |                   \
          1u << IMAGE_ACTION_REJECT)
 #define LEVEL_ACTIONS                                                                                        \
-        (1u << IMAGE_ACTION_IGNORE | 1u << IMAGE_ACTION_HEADER | 1u << IMAGE_ACTION_SUBJECT |                \
-         1u << IMAGE_ACTION_DEFER | 1u << IMAGE_ACTION_REJECT)
+        (1u << IMAGE_ACTION_IGNORE | 1u << IMAGE_ACTION_HEADER | 1u << IMAGE_ACTION_DEFER |                  \
+         1u << IMAGE_ACTION_REJECT)
 
 /* A check is two keys: what is done, and the points where that is score. */
 #define CHECK(name, field, usual, usual_score, text)                                                         \
@@ -31,7 +31,7 @@ static const char *const long_lines_names[] = { "pass", "reject", NULL };
           .max = 30000, .fallback = usual, .help = name " probability begins at these points" },             \
         { name "_action", SCHEMA_ENUM, AT(struct image_policy, score[level].action), .names = action_names,  \
           .allowed = LEVEL_ACTIONS, .fallback = usual_action,                                                \
-          .help = "what is done from there on; header and subject mark the message" }
+          .help = "what is done from there on; header adds header_name with the points" }
 
 static const struct schema_row domain_rows[] = {
         { "pool", SCHEMA_POOL, AT(struct image_domain, pool), .says = "the only pool, when there is one",
@@ -130,7 +130,7 @@ static const struct schema schema_protocol = SCHEMA(protocol_rows);
 
 static const struct schema_row scores_rows[] = {
         LEVEL("low", IMAGE_LEVEL_LOW, "10", "header"),
-        LEVEL("medium", IMAGE_LEVEL_MEDIUM, "20", "subject"),
+        LEVEL("medium", IMAGE_LEVEL_MEDIUM, "20", "header"),
         LEVEL("high", IMAGE_LEVEL_HIGH, "30", "reject"),
 };
 static const struct schema schema_scores = SCHEMA(scores_rows);
@@ -171,8 +171,6 @@ static const struct schema_row policy_rows[] = {
           .help = "postmaster and abuse can be reached past client checks and greylist" },
         { "header_name", SCHEMA_NAME, AT(struct image_policy, header_name), .fallback = "X-Greyline",
           .help = "header that action header adds" },
-        { "subject_prefix", SCHEMA_TEXT, AT(struct image_policy, subject_prefix), .min = 1, .max = 64,
-          .fallback = "[SPAM?]", .help = "what action subject puts before the subject, with a space" },
         { "locked", SCHEMA_KEYS, .fallback = "[]", .example = "[greylist.enabled, bare_newline]",
           .help = "keys that no other policy may set; only in default" },
 };

@@ -345,7 +345,7 @@ struct image_limits {
         uint32_t commands_max;              /* in one session without a message, then 421 */
         uint32_t messages_max;              /* in one session, then 421 */
         uint32_t hops_max;                  /* Received lines, then 554 5.4.6 */
-        uint32_t header_bytes_max;          /* of the header section kept for changes */
+        uint32_t header_bytes_max;          /* of the header section kept for changes; 0: none is */
         uint32_t unused;
         uint32_t command_timeout_ms;        /* for the next command */
         uint32_t data_timeout_ms;           /* for the next piece of a message */

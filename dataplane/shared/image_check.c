@@ -475,7 +475,7 @@ static bool check_limits(const struct check *check)
                is_number(check, "commands", limits->commands_max, 1, 1000000) &&
                is_number(check, "messages", limits->messages_max, 1, 1000000) &&
                is_number(check, "hops", limits->hops_max, 1, 10000) &&
-               is_number(check, "header_size", limits->header_bytes_max, 1024, 16u << 20) &&
+               is_number(check, "header_size", limits->header_bytes_max, 0, 16u << 20) &&
                is_number(check, "command_timeout", limits->command_timeout_ms, 100, 3600000) &&
                is_number(check, "data_timeout", limits->data_timeout_ms, 100, 3600000) &&
                is_number(check, "session_timeout", limits->session_timeout_ms, 1000, 86400000) &&

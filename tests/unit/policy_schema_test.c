@@ -143,7 +143,7 @@ static void check_text(const struct schema *schema, const struct schema_row *row
 {
         char text[4100];
         uint8_t base[STRUCT_MAX];
-        size_t max = row->type == SCHEMA_NAME ? 63 : row->type == SCHEMA_HOSTNAME ? 63 : row->type == SCHEMA_PATH ? 3999 : (size_t)row->max;
+        size_t max = row->type == SCHEMA_ASCII ? (size_t)row->max : row->type == SCHEMA_PATH ? 3999 : 63;
 
         memset(text, 'a', sizeof(text));
         text[max] = '\0';
@@ -155,7 +155,7 @@ static void check_text(const struct schema *schema, const struct schema_row *row
         text[max + 1] = '\0';
         check_refused(schema, row, text);
         check_refused(schema, row, "");
-        if (row->type != SCHEMA_TEXT && row->type != SCHEMA_PATH)
+        if (row->type != SCHEMA_PATH)
                 check_refused(schema, row, "m\xc3\xbcller");
 }
 
@@ -180,7 +180,6 @@ static void check_row(const struct schema *schema, const struct schema_row *row)
         case SCHEMA_NAME:
         case SCHEMA_HOSTNAME:
         case SCHEMA_ASCII:
-        case SCHEMA_TEXT:
         case SCHEMA_PATH:
                 check_text(schema, row);
                 break;
