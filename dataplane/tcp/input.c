@@ -312,9 +312,10 @@ static void schedule_ack(struct tcp *tcp, struct tcp_conn *conn, uint32_t len)
 /* Every segment out of order is answered at once; a peer without SACK counts the answers (RFC 5681 4.2). */
 static void ack_out_of_order(struct tcp *tcp, struct tcp_conn *conn)
 {
-        conn_ack_now(tcp, conn);
-        if (!(conn->flags & CONN_SACK) && conn->reorder_len > 1 && conn->acks_due < DUPACKS_MAX)
+        if (conn->acks_due > 0 && !(conn->flags & CONN_SACK) && conn->acks_due < DUPACKS_MAX)
                 conn->acks_due++;
+        else
+                conn_ack_now(tcp, conn);
 }
 
 /* The owner has gone and the peer talks on: RST, at last (RFC 9293 3.6.1). */
