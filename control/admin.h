@@ -2,8 +2,8 @@
 /*
  * The admin socket: one JSON object a line in each direction, {"command": "status", "args": {...}} and
  * {"ok": true, "result": ...} or {"ok": false, "error": "..."}. Who may connect is decided by the file's mode
- * (0660, group greyline). Everything is bounded all the same: connections, bytes of a request and of an answer,
- * requests a second, idle time; one request of a connection is under way at a time.
+ * (0660, group greyline). Everything is bounded all the same: connections, bytes of a request and of an
+ * answer, requests a second, idle time; one request of a connection is under way at a time.
  */
 #ifndef GREYLINE_CONTROL_ADMIN_H
 #define GREYLINE_CONTROL_ADMIN_H
@@ -15,12 +15,12 @@
 #include "control/json.h"
 #include "control/loop.h"
 
-#define ADMIN_CONNS_MAX     32u
-#define ADMIN_REQUEST_MAX   (8u << 20) /* bytes of a line: a policy file fits */
-#define ADMIN_ANSWER_MAX    (8u << 20)
-#define ADMIN_RATE_MAX      500u /* requests a second, of all connections together */
-#define ADMIN_IDLE_MS       60000u
-#define ADMIN_BUFFERED_MAX  (32u << 20) /* bytes of unfinished requests together */
+#define ADMIN_CONNS_MAX    32u
+#define ADMIN_REQUEST_MAX  (8u << 20) /* bytes of a line: a policy file fits */
+#define ADMIN_ANSWER_MAX   (8u << 20)
+#define ADMIN_RATE_MAX     500u /* requests a second, of all connections together */
+#define ADMIN_IDLE_MS      60000u
+#define ADMIN_BUFFERED_MAX (32u << 20) /* bytes of unfinished requests together */
 
 struct admin;
 
@@ -42,7 +42,7 @@ int admin_new(struct admin **ret, struct loop *loop, const char *path, admin_fn 
 /* Requests under way are dropped. NULL is fine. */
 void admin_free(struct admin *admin);
 
-/* Why parts of a request are what they are. args is an object, never NULL. All live until the request ends. */
+/* The parts of a request. args is an object, never NULL. All live until the request ends. */
 const char *admin_command(const struct admin_request *request);
 const json_t *admin_args(const struct admin_request *request);
 uid_t admin_uid(const struct admin_request *request); /* of the process at the other end */

@@ -62,12 +62,13 @@ static void put_dataplane(struct json *json, const struct control *control)
         uint64_t age_ms = 0, sessions = 0;
 
         json_object_open(json, "dataplane");
-        json_put_string(json, "state",
-                        link_state_name(control_link_state(control->link, loop_now_ms(control->loop), &age_ms)));
+        json_put_string(
+            json, "state",
+            link_state_name(control_link_state(control->link, loop_now_ms(control->loop), &age_ms)));
         if (page) {
                 for (uint32_t worker = 0; worker < workers; worker++)
-                        sessions += __atomic_load_n(&page->counters[worker][COUNTER_sessions_open],
-                                                    __ATOMIC_RELAXED);
+                        sessions +=
+                            __atomic_load_n(&page->counters[worker][COUNTER_sessions_open], __ATOMIC_RELAXED);
                 json_put_int(json, "pid", page->dataplane_pid);
                 json_put_uint(json, "workers", workers);
                 json_put_uint(json, "beat_age_ms", age_ms);
@@ -150,7 +151,8 @@ void command_status(struct control *control, struct admin_request *request)
         json_put_uint(json, "lines", control->log.lines);
         json_put_uint(json, "missing", control->counts.log_missing);
         json_put_uint(json, "shed", control->counts.log_shed);
-        json_put_string(json, "error", control->log.last_error < 0 ? strerror(-control->log.last_error) : NULL);
+        json_put_string(json, "error",
+                        control->log.last_error < 0 ? strerror(-control->log.last_error) : NULL);
         json_object_close(json);
         json_object_close(json);
         admin_done(request);

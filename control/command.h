@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What greylinectl can ask for, one function a command; each ends in admin_done() or admin_fail(), some of them
- * later. The table is in command.c.
+ * What greylinectl can ask for, one function a command; each ends in admin_done() or admin_fail(), some of
+ * them later. The table is in command.c.
  */
 #ifndef GREYLINE_CONTROL_COMMAND_H
 #define GREYLINE_CONTROL_COMMAND_H

@@ -166,7 +166,8 @@ void command_explain(struct control *control, struct admin_request *request)
         struct json json;
 
         if (explain == NULL || strlen(text) != EXPLAIN_ID_LEN || explain_id_parse(text, &explain->id) < 0) {
-                admin_fail(request, "an id has 16 letters and digits, as in the brackets at the end of a reply");
+                admin_fail(request,
+                           "an id has 16 letters and digits, as in the brackets at the end of a reply");
                 free(explain);
                 return;
         }

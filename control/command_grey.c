@@ -119,20 +119,20 @@ static void answer(struct control *control, struct admin_request *request, const
 
         json_object_open(json, "result");
         command_grey_facts(json, control, triplet->key, triplet->policy);
-        json_put_string(json, "policy", image_string(control->image,
-                                                     image_policy(control->image, triplet->policy)->name));
+        json_put_string(json, "policy",
+                        image_string(control->image, image_policy(control->image, triplet->policy)->name));
         if (triplet->has_network) {
                 const struct image_greylist *greylist =
                     &image_policy(control->image, triplet->policy)->greylist;
                 struct grey_params params = state_grey_params(control, triplet->policy);
-                struct grey_query exempt = { .key =
-                                                 grey_key_exempt(&control->grey.key, &triplet->network) };
+                struct grey_query exempt = { .key = grey_key_exempt(&control->grey.key, &triplet->network) };
                 char addr[ADDR_TEXT_MAX];
 
                 grey_table_lookup(&control->grey, &exempt, 1);
                 json_put_string(json, "network", addr_text(&triplet->network, addr));
-                json_put_bool(json, "network_exempt",
-                              grey_is_exempt(&exempt.facts, &params, greylist->exempt_after, control_wall_sec()));
+                json_put_bool(
+                    json, "network_exempt",
+                    grey_is_exempt(&exempt.facts, &params, greylist->exempt_after, control_wall_sec()));
         }
         json_object_close(json);
         admin_done(request);
@@ -156,7 +156,8 @@ static void change(struct control *control, struct admin_request *request, enum 
         params = state_grey_params(control, triplet.policy);
         if (grey_table_record(&control->grey, triplet.key, GREY_KIND_NETWORK, event, &params,
                               control_wall_sec()) == GREY_RECORD_FULL)
-                admin_fail(request, "there is no room for this entry: both its buckets hold passed ones only");
+                admin_fail(request,
+                           "there is no room for this entry: both its buckets hold passed ones only");
         else
                 answer(control, request, &triplet);
 }
@@ -246,8 +247,9 @@ void command_grey_list(struct control *control, struct admin_request *request)
         int r;
 
         if (control->journal == NULL) {
-                admin_fail(request, "there is no journal (log.privacy: hashed, or store.journal.entries: 0), and "
-                                    "the greylist itself holds only hashes: use grey show with a whole triplet");
+                admin_fail(request,
+                           "there is no journal (log.privacy: hashed, or store.journal.entries: 0), and "
+                           "the greylist itself holds only hashes: use grey show with a whole triplet");
                 return;
         }
         if (parse_filter(request, &filter) < 0)

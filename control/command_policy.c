@@ -154,8 +154,8 @@ static void show_done(void *arg)
         struct json *json = admin_result(job->request);
 
         if (job->used < 0) {
-                admin_fail(job->request, "version %u cannot be read: %s (see: policy versions)", job->generation,
-                           strerror(-job->used));
+                admin_fail(job->request, "version %u cannot be read: %s (see: policy versions)",
+                           job->generation, strerror(-job->used));
         } else {
                 json_object_open(json, "result");
                 json_put_uint(json, "version", job->generation);

@@ -44,16 +44,16 @@ struct control_options {
         const char *run_dir;
         const char *state_dir;
         const char *policy_path;
-        const char *site_path; /* NULL: none */
-        const char *log_path;  /* NULL: what the policy says */
+        const char *site_path;   /* NULL: none */
+        const char *log_path;    /* NULL: what the policy says */
         const char *http_listen; /* NULL: no HTTP */
         const char *user;        /* to become after binding; NULL: "greyline" where it exists */
 };
 
 /* Counts of control itself since it started; the workers' are in the shared page. */
 struct control_counts {
-        uint64_t log_missing;    /* records lost because the log could not be written */
-        uint64_t log_shed;       /* refusals at connect beyond log.rate: counted, not written */
+        uint64_t log_missing; /* records lost because the log could not be written */
+        uint64_t log_shed;    /* refusals at connect beyond log.rate: counted, not written */
         uint64_t pushes, pushes_failed;
         uint64_t snapshots, snapshots_failed;
 };
@@ -77,7 +77,7 @@ struct control {
         struct client_table client;
         struct dns *dns;
         struct loop_timer dns_timer;
-        struct redis *redis; /* store/redis.h; NULL: not used */
+        struct redis *redis;  /* store/redis.h; NULL: not used */
         bool is_redis_ending; /* in the helper: the next begins when it has ended */
         bool is_state_started;
 
@@ -96,8 +96,8 @@ struct control {
         struct loop_timer snapshot_timer;
         struct helper_job snapshot_job;
         bool is_snapshotting;
-        int snapshot_result;      /* of the last one: 0 or a negative errno */
-        uint64_t snapshot_sec;    /* wall clock of the last good one; 0: none yet */
+        int snapshot_result;   /* of the last one: 0 or a negative errno */
+        uint64_t snapshot_sec; /* wall clock of the last good one; 0: none yet */
 
         struct admin *admin;
         struct http *http; /* NULL: no HTTP */

@@ -13,7 +13,7 @@ struct helper {
         pthread_cond_t changed;
         struct helper_job *first;
         struct helper_job **last;
-        bool is_stopping;     /* written by the loop's thread only */
+        bool is_stopping;   /* written by the loop's thread only */
         uint32_t under_way; /* queued, running, or not delivered yet; the loop's thread only */
 };
 

@@ -36,8 +36,9 @@ static enum MHD_Result answer_plain(struct MHD_Connection *conn, unsigned status
         return result;
 }
 
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path, const char *method,
-                                  const char *version, const char *body, size_t *body_len, void **state)
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path,
+                                  const char *method, const char *version, const char *body, size_t *body_len,
+                                  void **state)
 {
         struct http *http = arg;
         struct http_answer answer = { .status = 404, .type = "text/plain" };
@@ -55,7 +56,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
                 return answer_plain(conn, 405, "only GET and HEAD\n");
         http->fn(http->arg, path, &answer);
         if (answer.text == NULL)
-                return answer_plain(conn, answer.status, answer.status == 404 ? "not found\n" : "no memory\n");
+                return answer_plain(conn, answer.status,
+                                    answer.status == 404 ? "not found\n" : "no memory\n");
         response = MHD_create_response_from_buffer(answer.len, answer.text, MHD_RESPMEM_MUST_FREE);
         if (response == NULL) {
                 free(answer.text);
@@ -173,10 +175,10 @@ int http_new(struct http **ret, struct loop *loop, const char *listen_on, http_f
         if (fd < 0)
                 goto out;
         r = -ENOMEM;
-        http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
-                                        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                                        HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 15u,
-                                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
+        http->daemon =
+            MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+                             MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 15u,
+                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
         if (http->daemon == NULL) {
                 close(fd);
                 goto out;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The small HTTP server for machines: /metrics and /healthz. GET and HEAD only, no request body, bounded
- * connections, memory and time; libmicrohttpd runs inside the loop and is known to http.c alone. It listens on
- * loopback unless the operator says otherwise, since it has no notion of who may ask.
+ * connections, memory and time; libmicrohttpd runs inside the loop and is known to http.c alone. It listens
+ * on loopback unless the operator says otherwise, since it has no notion of who may ask.
  */
 #ifndef GREYLINE_CONTROL_HTTP_H
 #define GREYLINE_CONTROL_HTTP_H

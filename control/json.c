@@ -106,7 +106,8 @@ static void put_escaped(struct json *json, const uint8_t *bytes, size_t len)
                         put(json, "\\ufffd", 6);
                         n = 1;
                 } else if (n == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0) {
-                        put(json, escape, (size_t)snprintf(escape, sizeof(escape), "\\u00%02x", bytes[i + 1]));
+                        put(json, escape,
+                            (size_t)snprintf(escape, sizeof(escape), "\\u00%02x", bytes[i + 1]));
                 } else if (n > 1) {
                         put(json, (const char *)bytes + i, n);
                 } else if (bytes[i] == '"' || bytes[i] == '\\') {

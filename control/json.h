@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes JSON (RFC 8259) into one growing buffer with a bound. Strings may hold any bytes: NUL and what is
- * not UTF-8 become U+FFFD, and control characters (C0, DEL, C1) are written as \u00xx, so that one object stays one
- * line and nothing a mail client sent can steer a terminal. Reading JSON is left to jansson.
+ * not UTF-8 become U+FFFD, and control characters (C0, DEL, C1) are written as \u00xx, so that one object
+ * stays one line and nothing a mail client sent can steer a terminal. Reading JSON is left to jansson.
  *
  * A key of NULL is for values in an array and for the outermost one.
  */

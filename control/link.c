@@ -197,7 +197,8 @@ static bool is_good_ask(const struct msg_ask *ask, uint32_t worker)
 
 bool control_link_next_ask(struct control_link *link, struct msg_ask *ret)
 {
-        uint32_t bad_max = LINK_ASK_SLOTS; /* a worker that writes rubbish for ever does not hold us for ever */
+        uint32_t bad_max =
+            LINK_ASK_SLOTS; /* a worker that writes rubbish for ever does not hold us for ever */
 
         for (uint32_t tries = 0; tries < link->workers && bad_max > 0;) {
                 uint32_t worker = link->ask_turn % link->workers;

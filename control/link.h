@@ -59,7 +59,10 @@ void control_link_beat(struct control_link *link, uint64_t now_ms);
 enum control_link_state control_link_state(const struct control_link *link, uint64_t now_ms,
                                            uint64_t *ret_age_ms);
 
-/* The shared page, or NULL when there is none. What the dataplane wrote there is to be checked by the reader. */
+/*
+ * The shared page, or NULL when there is none. What the dataplane wrote there is to be checked by the
+ * reader.
+ */
 struct link_page *control_link_page(const struct control_link *link);
 uint32_t control_link_workers(const struct control_link *link);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * greyline-control: the start order on one page. Everything that needs root or may refuse to start comes first;
- * DNS and Redis come last, because their absence is no reason not to start.
+ * greyline-control: the start order on one page. Everything that needs root or may refuse to start comes
+ * first; DNS and Redis come last, because their absence is no reason not to start.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -33,10 +33,14 @@ static const char usage[] =
 static int parse_options(int argc, char **argv, struct control_options *ret)
 {
         static const struct option options[] = {
-                { "policy", required_argument, NULL, 'p' },    { "site", required_argument, NULL, 's' },
-                { "run-dir", required_argument, NULL, 'r' },   { "state-dir", required_argument, NULL, 't' },
-                { "log", required_argument, NULL, 'l' },       { "http", required_argument, NULL, 'w' },
-                { "user", required_argument, NULL, 'u' },      { "help", no_argument, NULL, 'h' },
+                { "policy", required_argument, NULL, 'p' },
+                { "site", required_argument, NULL, 's' },
+                { "run-dir", required_argument, NULL, 'r' },
+                { "state-dir", required_argument, NULL, 't' },
+                { "log", required_argument, NULL, 'l' },
+                { "http", required_argument, NULL, 'w' },
+                { "user", required_argument, NULL, 'u' },
+                { "help", no_argument, NULL, 'h' },
                 { NULL, 0, NULL, 0 },
         };
         int c;
@@ -122,8 +126,9 @@ static int start_secret(struct control *control)
         int r = secret_open(&control->secret, control->options.state_dir);
 
         if (r < 0)
-                control_say("%s/%s cannot be used: %s; it holds 32 random bytes, mode 0400, the same on every node",
-                            control->options.state_dir, PATHS_SECRET, strerror(-r));
+                control_say(
+                    "%s/%s cannot be used: %s; it holds 32 random bytes, mode 0400, the same on every node",
+                    control->options.state_dir, PATHS_SECRET, strerror(-r));
         return r;
 }
 
@@ -215,7 +220,8 @@ static int start(struct control *control, const struct privs_user *user)
             (r = start_secret(control)) < 0 || (r = start_base(control)) < 0 ||
             (r = start_policy(control)) < 0 || (r = state_open(control)) < 0 ||
             (r = start_sockets(control)) < 0 || (r = start_unprivileged(control, user)) < 0 ||
-            (r = start_dns(control)) < 0 || (r = state_start(control)) < 0 || (r = service_start(control)) < 0)
+            (r = start_dns(control)) < 0 || (r = state_start(control)) < 0 ||
+            (r = service_start(control)) < 0)
                 return r;
         return 0;
 }

@@ -12,8 +12,8 @@ static bool is_total(const char *unit)
 
 void metrics_write(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
 {
-        fprintf(out, "# HELP greyline_%s %s\n# TYPE greyline_%s %s\ngreyline_%s %" PRIu64 "\n", name, help, name,
-                type, name, value);
+        fprintf(out, "# HELP greyline_%s %s\n# TYPE greyline_%s %s\ngreyline_%s %" PRIu64 "\n", name, help,
+                name, type, name, value);
 }
 
 void metrics_write_label(FILE *out, const char *text)
@@ -36,8 +36,8 @@ void metrics_write_workers(FILE *out, const struct link_page *page, uint32_t wor
                 const struct counter_info *info = &counter_infos[i];
                 const char *suffix = is_total(info->unit) ? "_total" : "";
 
-                fprintf(out, "# HELP greyline_%s%s %s\n# TYPE greyline_%s%s %s\n", info->name, suffix, info->help,
-                        info->name, suffix, is_total(info->unit) ? "counter" : "gauge");
+                fprintf(out, "# HELP greyline_%s%s %s\n# TYPE greyline_%s%s %s\n", info->name, suffix,
+                        info->help, info->name, suffix, is_total(info->unit) ? "counter" : "gauge");
                 for (uint32_t worker = 0; worker < workers; worker++)
                         fprintf(out, "greyline_%s%s{worker=\"%u\"} %" PRIu64 "\n", info->name, suffix, worker,
                                 __atomic_load_n(&page->counters[worker][i], __ATOMIC_RELAXED));
@@ -121,7 +121,8 @@ static void write_zones(FILE *out, const struct dns *dns, const struct image *im
                 [ZONE_ROW_UP] = { "zone_up", "gauge", "1 when the zone is asked and believed" },
                 [ZONE_ROW_QUERIES] = { "zone_queries_total", "counter", "questions to the zone's domain" },
                 [ZONE_ROW_LISTED] = { "zone_hits_total", "counter", "answers that list the client" },
-                [ZONE_ROW_UNIQUE] = { "zone_unique_hits_total", "counter", "hits of clients on no other list" },
+                [ZONE_ROW_UNIQUE] = { "zone_unique_hits_total", "counter",
+                                      "hits of clients on no other list" },
                 [ZONE_ROW_FAILED] = { "zone_failed_total", "counter", "questions without a usable answer" },
         };
 
@@ -137,15 +138,16 @@ static void write_dns(FILE *out, const struct dns *dns)
 {
         const struct dns_counters *counters = dns_counters(dns);
 
-        metrics_write(out, "dns_asked_total", "counter", "questions of workers about clients", counters->asked);
+        metrics_write(out, "dns_asked_total", "counter", "questions of workers about clients",
+                      counters->asked);
         metrics_write(out, "dns_from_table_total", "counter", "answered from the client table at once",
                       counters->from_table);
         metrics_write(out, "dns_joined_total", "counter", "joined a question that was open already",
                       counters->joined);
         metrics_write(out, "dns_finished_total", "counter", "clients about whom everything was answered",
                       counters->finished);
-        metrics_write(out, "dns_deadline_total", "counter", "clients answered at the deadline with what there was",
-                      counters->deadline);
+        metrics_write(out, "dns_deadline_total", "counter",
+                      "clients answered at the deadline with what there was", counters->deadline);
         metrics_write(out, "dns_shed_total", "counter", "questions refused by a bound",
                       counters->shed_full + counters->shed_share + counters->shed_askers);
         metrics_write(out, "dns_invalid_total", "counter", "messages of workers that are no question",
@@ -154,7 +156,8 @@ static void write_dns(FILE *out, const struct dns *dns)
         metrics_write(out, "dns_malformed_total", "counter", "DNS answers that could not be read",
                       counters->malformed);
         metrics_write(out, "dns_open", "gauge", "clients with an open question", counters->open_now);
-        metrics_write(out, "dns_in_flight", "gauge", "DNS questions without a reply", counters->in_flight_now);
+        metrics_write(out, "dns_in_flight", "gauge", "DNS questions without a reply",
+                      counters->in_flight_now);
 }
 
 static void write_link(FILE *out, const struct control *control)
@@ -166,15 +169,16 @@ static void write_link(FILE *out, const struct control *control)
 
         metrics_write(out, "dataplane_up", "gauge", "1 when the dataplane's housekeeping turns",
                       state == CONTROL_LINK_ALIVE);
-        metrics_write(out, "dataplane_beat_age_ms", "gauge", "since the last heartbeat of the dataplane", age_ms);
+        metrics_write(out, "dataplane_beat_age_ms", "gauge", "since the last heartbeat of the dataplane",
+                      age_ms);
         metrics_write(out, "dataplane_attached_total", "counter", "dataplanes that control attached to",
                       stats->attached);
         metrics_write(out, "ring_asks_total", "counter", "questions read from the rings", stats->asks);
         metrics_write(out, "ring_bad_total", "counter", "messages in the rings that were malformed",
                       stats->bad_asks + stats->bad_records);
         metrics_write(out, "ring_answers_total", "counter", "answers written to the rings", stats->answers);
-        metrics_write(out, "ring_answers_dropped_total", "counter", "answers without room or without a worker",
-                      stats->answers_dropped);
+        metrics_write(out, "ring_answers_dropped_total", "counter",
+                      "answers without room or without a worker", stats->answers_dropped);
         metrics_write(out, "log_records_total", "counter", "records read from the rings", stats->records);
 }
 
@@ -185,10 +189,10 @@ static void write_control(FILE *out, struct control *control)
 
         metrics_write(out, "policy_version", "gauge", "the policy in force", control->image->generation);
         metrics_write(out, "policy_pushes_total", "counter", "pushes and rollbacks", control->counts.pushes);
-        metrics_write(out, "policy_pushes_failed_total", "counter", "pushes that left the old policy in force",
-                      control->counts.pushes_failed);
-        metrics_write(out, "control_longest_turn_us", "gauge", "longest turn of control since the last reading",
-                      loop.longest_turn_us);
+        metrics_write(out, "policy_pushes_failed_total", "counter",
+                      "pushes that left the old policy in force", control->counts.pushes_failed);
+        metrics_write(out, "control_longest_turn_us", "gauge",
+                      "longest turn of control since the last reading", loop.longest_turn_us);
         metrics_write(out, "control_slow_turns_total", "counter", "turns of control longer than 20 ms",
                       loop.slow_turns);
         metrics_write(out, "control_turns_total", "counter", "turns of control", loop.turns);
@@ -200,8 +204,8 @@ static void write_control(FILE *out, struct control *control)
         metrics_write(out, "log_lines_total", "counter", "lines written to the log", control->log.lines);
         metrics_write(out, "log_failures_total", "counter", "writes to the log that failed",
                       control->log.failures);
-        metrics_write(out, "log_missing_total", "counter", "records lost because the log could not be written",
-                      control->counts.log_missing);
+        metrics_write(out, "log_missing_total", "counter",
+                      "records lost because the log could not be written", control->counts.log_missing);
         metrics_write(out, "log_shed_total", "counter", "refusals at connect beyond log.rate, not written",
                       control->counts.log_shed);
         metrics_write(out, "grey_fill_permille", "gauge", "used slots of the greylist; it is sized for 667",
@@ -216,7 +220,8 @@ static void write_control(FILE *out, struct control *control)
                 struct journal_stats journal = journal_stats(control->journal);
 
                 metrics_write(out, "journal_rows", "gauge", "triplets in the journal", journal.rows);
-                metrics_write(out, "journal_dropped_total", "counter", "entries the journal lost", journal.dropped);
+                metrics_write(out, "journal_dropped_total", "counter", "entries the journal lost",
+                              journal.dropped);
         }
         loop_stats_reset_longest(control->loop);
 }

@@ -19,8 +19,8 @@ void metrics_answer(void *arg, const char *path, struct http_answer *ret);
 const char *metrics_unhealthy(const struct control *control);
 
 /*
- * Write a page's counters. names are in lower case; "total" ones get the suffix _total. Apart from the page it
- * needs nothing, so that a test can read what it wrote.
+ * Write a page's counters. names are in lower case; "total" ones get the suffix _total. Apart from the page
+ * it needs nothing, so that a test can read what it wrote.
  */
 void metrics_write_workers(FILE *out, const struct link_page *page, uint32_t workers);
 

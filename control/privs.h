@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Becoming an ordinary user. Control needs root for nothing once its sockets are bound and the directories are
- * its own.
+ * Becoming an ordinary user. Control needs root for nothing once its sockets are bound and the directories
+ * are its own.
  */
 #ifndef GREYLINE_CONTROL_PRIVS_H
 #define GREYLINE_CONTROL_PRIVS_H
@@ -28,8 +28,8 @@ int privs_lookup(const char *name, struct privs_user *ret) MUST_CHECK;
 int privs_own(const struct privs_user *user, const char *dir) MUST_CHECK;
 
 /*
- * Drop everything, for good: groups, group, user, capabilities; no new ones by exec. Checks that there is no way
- * back. Before any thread is started. Returns 0 or a negative errno.
+ * Drop everything, for good and in every thread: groups, group, user, capabilities; no new ones by exec.
+ * Checks that there is no way back. Returns 0 or a negative errno.
  */
 int privs_drop(const struct privs_user *user) MUST_CHECK;
 

@@ -4,8 +4,8 @@
  *
  *      queued -> compiling (helper) -> offered to the dataplane -> made current (helper) -> taken by control
  *
- * Until the last step the old one stays in force everywhere: an error at any step ends the push, says why, and
- * asks the dataplane for nothing. Without a dataplane the policy is made current at once, and a dataplane
+ * Until the last step the old one stays in force everywhere: an error at any step ends the push, says why,
+ * and asks the dataplane for nothing. Without a dataplane the policy is made current at once, and a dataplane
  * finds it when it starts.
  */
 #include <errno.h>
@@ -132,7 +132,8 @@ static void compile(struct push *push)
 {
         const char *state_dir = push->control->options.state_dir;
         struct policy_zone_book zones;
-        struct policy_options options = { .zones = &zones, .now_sec = push->version.pushed_sec,
+        struct policy_options options = { .zones = &zones,
+                                          .now_sec = push->version.pushed_sec,
                                           .memory_bytes = policy_machine_bytes() };
         struct policy_errors *errors = calloc(1, sizeof(*errors));
         void *image = NULL;
@@ -167,8 +168,8 @@ static void compile(struct push *push)
         r = policy_versions_store(state_dir, &push->version, push->yaml, push->yaml_len, push->image,
                                   push->image_len, &zones);
         if (r < 0)
-                fail(push, r, "version %u cannot be stored in %s/policy: %s", push->version.generation, state_dir,
-                     strerror(-r));
+                fail(push, r, "version %u cannot be stored in %s/policy: %s", push->version.generation,
+                     state_dir, strerror(-r));
 out:
         push->result = r;
         free(errors);
@@ -214,11 +215,13 @@ static void make_current_run(void *arg)
         int r = policy_versions_make_current(state_dir, push->version.generation, push->now_sec);
 
         if (r == -ESTALE)
-                fail(push, r, "a zone number of version %u was given to another zone since: push its YAML again "
-                              "(policy show)",
+                fail(push, r,
+                     "a zone number of version %u was given to another zone since: push its YAML again "
+                     "(policy show)",
                      push->version.generation);
         else if (r < 0)
-                fail(push, r, "version %u cannot be made current: %s", push->version.generation, strerror(-r));
+                fail(push, r, "version %u cannot be made current: %s", push->version.generation,
+                     strerror(-r));
         else if (push->is_from_file)
                 taken_write(state_dir, taken_fingerprint(push->image, push->image_len));
 }
@@ -278,11 +281,13 @@ static void look(void *arg)
                 reason[sizeof(reason) - 1] = '\0';
                 fail(push, -EINVAL, "the dataplane refused version %u: %s", generation, reason);
         } else if (page == NULL || control_link_state(control->link, now_ms, NULL) == CONTROL_LINK_DEAD) {
-                submit(push, make_current_run, current_made); /* it went away; the next one starts with this */
+                submit(push, make_current_run,
+                       current_made); /* it went away; the next one starts with this */
                 return;
         } else if (now_ms >= push->deadline_ms) {
-                fail(push, -ETIMEDOUT, "the dataplane has not taken version %u within %u s; the old one stays",
-                     generation, PUSH_LOAD_MS / 1000);
+                fail(push, -ETIMEDOUT,
+                     "the dataplane has not taken version %u within %u s; the old one stays", generation,
+                     PUSH_LOAD_MS / 1000);
         } else {
                 loop_timer_start(control->loop, &push->look, PUSH_LOOK_MS, look, push);
                 return;

@@ -77,7 +77,8 @@ static void dns_work(struct control *control)
                 control_say("%s", event);
         wait_ms = dns_timeout_ms(control->dns, control_now(control));
         if (wait_ms >= 0)
-                loop_timer_start(control->loop, &control->dns_timer, (uint64_t)wait_ms, on_dns_timer, control);
+                loop_timer_start(control->loop, &control->dns_timer, (uint64_t)wait_ms, on_dns_timer,
+                                 control);
         else
                 loop_timer_stop(control->loop, &control->dns_timer);
 }
@@ -135,7 +136,10 @@ static int write_record(struct control *control, const struct msg_log *record, s
         return 0;
 }
 
-/* Write records until there are none, the turn is used up, or the file refuses. Returns true when some are left. */
+/*
+ * Write records until there are none, the turn is used up, or the file refuses. Returns true when some are
+ * left.
+ */
 static bool log_work(struct control *control)
 {
         static struct msg_log record; /* one loop a process; too large for a quick stack */
@@ -178,7 +182,8 @@ static void link_work(struct control *control)
 
         control_link_awake(control->link);
         for (n = 0; n < ASKS_A_TURN && control_link_next_ask(control->link, &ask); n++)
-                (void)dns_ask_client(control->dns, &ask, control_now(control)); /* counts what is no question */
+                (void)dns_ask_client(control->dns, &ask,
+                                     control_now(control)); /* counts what is no question */
         if (n > 0)
                 dns_work(control);
         is_left = log_work(control) || n == ASKS_A_TURN;
@@ -209,7 +214,8 @@ static void on_tick(void *arg)
                 if (control_link_stats(control->link)->attached == 1)
                         control->is_draining |= atomic_load(&control_link_page(control->link)->draining) == 1;
                 push_tell_dataplane(control);
-                grey_table_mark_all(&control->grey); /* a dead one may have changed entries without their marks */
+                grey_table_mark_all(
+                    &control->grey); /* a dead one may have changed entries without their marks */
         }
         control_link_beat(control->link, loop_now_ms(control->loop));
         link_work(control);

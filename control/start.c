@@ -87,7 +87,8 @@ static int use_current(struct control *control)
 }
 
 /* Store what was compiled as a new version and use it. */
-static int use_new(struct control *control, struct image *image, size_t len, const struct policy_zone_book *zones)
+static int use_new(struct control *control, struct image *image, size_t len,
+                   const struct policy_zone_book *zones)
 {
         const char *state_dir = control->options.state_dir;
         struct policy_version version = { .generation = image->generation,
@@ -107,7 +108,8 @@ static int use_new(struct control *control, struct image *image, size_t len, con
                 r = policy_versions_make_current(state_dir, version.generation, version.pushed_sec);
         free(yaml);
         if (r < 0) {
-                control_say("the policy cannot be stored in %s/%s: %s", state_dir, PATHS_IMAGES, strerror(-r));
+                control_say("the policy cannot be stored in %s/%s: %s", state_dir, PATHS_IMAGES,
+                            strerror(-r));
                 free(image);
                 return r;
         }
@@ -135,7 +137,8 @@ int start_policy(struct control *control)
 {
         const char *state_dir = control->options.state_dir;
         struct policy_zone_book zones;
-        struct policy_options options = { .zones = &zones, .now_sec = control_wall_sec(),
+        struct policy_options options = { .zones = &zones,
+                                          .now_sec = control_wall_sec(),
                                           .memory_bytes = policy_machine_bytes() };
         static struct policy_errors errors; /* large, and needed once */
         void *image = NULL;

@@ -12,9 +12,9 @@ int start_directories(struct control *control) MUST_CHECK;
 int start_lock(struct control *control) MUST_CHECK;
 
 /*
- * Choose the policy to begin with. A policy file that was edited since it was last taken becomes a new version;
- * otherwise the current version goes on, which may be one that was pushed since. A broken file stops the start
- * only when there is no current version.
+ * Choose the policy to begin with. A policy file that was edited since it was last taken becomes a new
+ * version; otherwise the current version goes on, which may be one that was pushed since. A broken file stops
+ * the start only when there is no current version.
  */
 int start_policy(struct control *control) MUST_CHECK;
 

@@ -40,7 +40,8 @@ static bool is_params_same(const struct image *a, const struct image *b)
 {
         struct grey_params one = longest_params(a), two = longest_params(b);
 
-        return one.block_sec == two.block_sec && one.window_sec == two.window_sec && one.life_sec == two.life_sec;
+        return one.block_sec == two.block_sec && one.window_sec == two.window_sec &&
+               one.life_sec == two.life_sec;
 }
 
 static int open_grey(struct control *control)
@@ -52,11 +53,11 @@ static int open_grey(struct control *control)
         snprintf(path, sizeof(path), "%s/%s", control->options.run_dir, PATHS_GREY_TABLE);
         r = grey_table_open(&control->grey, path, control->image->store.grey_entries, &key, NULL);
         if (r == -EKEYREJECTED)
-                control_say("%s was made with another secret: put the old %s/%s back, or remove the table", path,
-                            control->options.state_dir, PATHS_SECRET);
+                control_say("%s was made with another secret: put the old %s/%s back, or remove the table",
+                            path, control->options.state_dir, PATHS_SECRET);
         else if (r < 0)
-                control_say("the greylist %s cannot be mapped: %s; store.grey_entries says how large it is", path,
-                            strerror(-r));
+                control_say("the greylist %s cannot be mapped: %s; store.grey_entries says how large it is",
+                            path, strerror(-r));
         return r;
 }
 
@@ -69,8 +70,9 @@ static int open_client(struct control *control)
         snprintf(path, sizeof(path), "%s/%s", control->options.run_dir, PATHS_CLIENT_TABLE);
         r = client_table_open(&control->client, path, control->image->store.client_entries, &key, NULL);
         if (r < 0)
-                control_say("the client table %s cannot be mapped: %s; store.client_entries says how large it is",
-                            path, strerror(-r));
+                control_say(
+                    "the client table %s cannot be mapped: %s; store.client_entries says how large it is",
+                    path, strerror(-r));
         return r;
 }
 
@@ -141,8 +143,8 @@ static void note(struct control *control, const struct snapshot *snapshot)
         } else {
                 control->counts.snapshots_failed++;
                 if (before == 0)
-                        control_say("%s cannot be written: %s; the greylist goes on in memory", snapshot->path,
-                                    strerror(-snapshot->result));
+                        control_say("%s cannot be written: %s; the greylist goes on in memory",
+                                    snapshot->path, strerror(-snapshot->result));
         }
 }
 
@@ -186,7 +188,8 @@ static void start_timer(struct control *control)
         if (interval_ms == 0)
                 loop_timer_stop(control->loop, &control->snapshot_timer);
         else
-                loop_timer_start(control->loop, &control->snapshot_timer, interval_ms, on_snapshot_timer, control);
+                loop_timer_start(control->loop, &control->snapshot_timer, interval_ms, on_snapshot_timer,
+                                 control);
 }
 
 static void on_snapshot_timer(void *arg)
@@ -275,8 +278,10 @@ static void restart_redis(struct control *control)
 static bool is_redis_same(const struct image *a, const struct image *b)
 {
         const struct image_redis *one = &a->store.redis, *two = &b->store.redis;
-        const struct image_text *ones[] = { &one->host, &one->unix_path, &one->user, &one->auth_file, &one->prefix };
-        const struct image_text *twos[] = { &two->host, &two->unix_path, &two->user, &two->auth_file, &two->prefix };
+        const struct image_text *ones[] = { &one->host, &one->unix_path, &one->user, &one->auth_file,
+                                            &one->prefix };
+        const struct image_text *twos[] = { &two->host, &two->unix_path, &two->user, &two->auth_file,
+                                            &two->prefix };
 
         for (unsigned i = 0; i < ARRAY_LEN(ones); i++) {
                 if (strcmp(image_string(a, *ones[i]), image_string(b, *twos[i])) != 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must outlive a process: the mapped tables, their snapshot on disk, and the exchange with other nodes. */
+/*
+ * What must outlive a process: the mapped tables, their snapshot on disk, and the exchange with other
+ * nodes.
+ */
 #ifndef GREYLINE_CONTROL_STATE_H
 #define GREYLINE_CONTROL_STATE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Remembers which content of the policy file was taken last (STATE/policy.taken), so that a restart of control
- * neither makes a new version of an unchanged file nor undoes what was pushed since.
+ * Remembers which content of the policy file was taken last (STATE/policy.taken), so that a restart of
+ * control neither makes a new version of an unchanged file nor undoes what was pushed since.
  */
 #ifndef GREYLINE_CONTROL_TAKEN_H
 #define GREYLINE_CONTROL_TAKEN_H

@@ -91,7 +91,8 @@ static char *receive_line(int fd, size_t *ret_len)
         return NULL;
 }
 
-int ctl_ask(const char *run_dir, const char *command, json_t *args, json_t **ret, char *error, size_t error_size)
+int ctl_ask(const char *run_dir, const char *command, json_t *args, json_t **ret, char *error,
+            size_t error_size)
 {
         json_t *request = json_pack("{s:s, s:o}", "command", command, "args", args);
         char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
@@ -115,7 +116,8 @@ int ctl_ask(const char *run_dir, const char *command, json_t *args, json_t **ret
         if (!json_is_object(root)) {
                 json_decref(root);
                 root = NULL;
-                snprintf(error, error_size, "greyline-control did not answer (it may have been restarted): try again");
+                snprintf(error, error_size,
+                         "greyline-control did not answer (it may have been restarted): try again");
         }
 out:
         json_decref(request);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * greylinectl: the operator's command. A table of commands says what each takes; control does the work, but for
- * "policy check", which compiles the file here and needs no daemon.
+ * greylinectl: the operator's command. A table of commands says what each takes; control does the work, but
+ * for "policy check", which compiles the file here and needs no daemon.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,32 +36,85 @@ struct command {
 
 #define TRIPLET                                                                                              \
         {                                                                                                    \
-                { "client" }, { "sender" }, { "recipient" }, { "key" }, { NULL }                             \
+                { "client" }, { "sender" }, { "recipient" }, { "key" },                                      \
+                {                                                                                            \
+                        NULL                                                                                 \
+                }                                                                                            \
         }
 
 static const struct command commands[] = {
         { "status", NULL, false, false, { { NULL } }, ctl_print_object, "how the appliance is" },
-        { "policy check", "file", false, false, { { "site" }, { NULL } }, NULL,
+        { "policy check",
+          "file",
+          false,
+          false,
+          { { "site" }, { NULL } },
+          NULL,
           "check a policy file and say what it costs; needs no daemon" },
-        { "policy push", "file", false, false, { { NULL } }, ctl_print_push, "bring a policy file into force" },
-        { "policy versions", NULL, false, false, { { NULL } }, ctl_print_versions, "list the stored versions" },
-        { "policy rollback", "version", true, true, { { NULL } }, ctl_print_push,
+        { "policy push",
+          "file",
+          false,
+          false,
+          { { NULL } },
+          ctl_print_push,
+          "bring a policy file into force" },
+        { "policy versions",
+          NULL,
+          false,
+          false,
+          { { NULL } },
+          ctl_print_versions,
+          "list the stored versions" },
+        { "policy rollback",
+          "version",
+          true,
+          true,
+          { { NULL } },
+          ctl_print_push,
           "bring an older version into force; without a number the one before" },
         { "policy show", "version", true, true, { { NULL } }, ctl_print_yaml, "print the YAML of a version" },
-        { "grey list", NULL, false, false,
+        { "grey list",
+          NULL,
+          false,
+          false,
           { { "domain" }, { "sender" }, { "recipient" }, { "client" }, { "limit", true }, { NULL } },
-          ctl_print_grey_list, "list triplets, newest first; --domain of sender or recipient" },
-        { "grey show", NULL, false, false, TRIPLET, ctl_print_object, "what the greylist knows about a triplet" },
+          ctl_print_grey_list,
+          "list triplets, newest first; --domain of sender or recipient" },
+        { "grey show", NULL, false, false, TRIPLET, ctl_print_object,
+          "what the greylist knows about a triplet" },
         { "grey pass", NULL, false, false, TRIPLET, ctl_print_object, "let a triplet pass from now on" },
         { "grey remove", NULL, false, false, TRIPLET, ctl_print_object,
           "take a pass back: the wait of a triplet starts now" },
-        { "client show", "address", false, false, { { NULL } }, ctl_print_client, "what DNS says about a client" },
+        { "client show",
+          "address",
+          false,
+          false,
+          { { NULL } },
+          ctl_print_client,
+          "what DNS says about a client" },
         { "zones", NULL, false, false, { { NULL } }, ctl_print_zones, "DNS zones, their health and hits" },
         { "backends", NULL, false, false, { { NULL } }, ctl_print_backends, "backends and their health" },
-        { "explain", "id", false, false, { { NULL } }, ctl_print_explain,
+        { "explain",
+          "id",
+          false,
+          false,
+          { { NULL } },
+          ctl_print_explain,
           "why a client got the reply with this id in brackets" },
-        { "counters", NULL, false, false, { { NULL } }, ctl_print_counters, "every counter, all workers together" },
-        { "drain", NULL, false, false, { { NULL } }, ctl_print_object, "take no new sessions, let the open ones end" },
+        { "counters",
+          NULL,
+          false,
+          false,
+          { { NULL } },
+          ctl_print_counters,
+          "every counter, all workers together" },
+        { "drain",
+          NULL,
+          false,
+          false,
+          { { NULL } },
+          ctl_print_object,
+          "take no new sessions, let the open ones end" },
         { "undrain", NULL, false, false, { { NULL } }, ctl_print_object, "take new sessions again" },
 };
 
@@ -196,7 +249,8 @@ static int parse(int argc, char **argv, struct call *call)
                 }
                 at += took;
         }
-        return call->command && (call->argument || call->command->argument == NULL || call->command->is_optional)
+        return call->command &&
+                       (call->argument || call->command->argument == NULL || call->command->is_optional)
                    ? 0
                    : -1;
 }
@@ -217,9 +271,9 @@ static void print_check(const struct image *image, bool is_json)
         }
         root = json_pack("{s:b, s:I, s:I, s:I, s:i, s:i, s:i}", "ok", 1, "image_bytes",
                          (json_int_t)sizing.image_bytes, "total_bytes", (json_int_t)sizing.total_bytes,
-                         "packet_bytes", (json_int_t)sizing.packet_bytes, "hugepages_2m", (int)sizing.hugepages_2m,
-                         "dns_queries_v4", (int)sizing.dns_queries_v4, "greeting_delay_ms",
-                         (int)sizing.greeting_delay_ms);
+                         "packet_bytes", (json_int_t)sizing.packet_bytes, "hugepages_2m",
+                         (int)sizing.hugepages_2m, "dns_queries_v4", (int)sizing.dns_queries_v4,
+                         "greeting_delay_ms", (int)sizing.greeting_delay_ms);
         json_dumpf(root, stdout, JSON_COMPACT);
         fputc('\n', stdout);
         json_decref(root);
@@ -228,7 +282,8 @@ static void print_check(const struct image *image, bool is_json)
 static int run_check(const struct call *call)
 {
         const char *site = json_string_value(json_object_get(call->args, "site"));
-        struct policy_options options = { .generation = 1, .now_sec = (uint64_t)time(NULL),
+        struct policy_options options = { .generation = 1,
+                                          .now_sec = (uint64_t)time(NULL),
                                           .memory_bytes = policy_machine_bytes() };
         static struct policy_errors errors; /* large, and used once */
         void *image = NULL;
@@ -291,7 +346,8 @@ static int run_remote(const struct call *call)
 
         if (strcmp(call->command->name, "policy push") == 0 && add_file(call) != 0)
                 return 1;
-        if (ctl_ask(call->run_dir, call->command->name, json_incref(call->args), &answer, error, sizeof(error)) < 0)
+        if (ctl_ask(call->run_dir, call->command->name, json_incref(call->args), &answer, error,
+                    sizeof(error)) < 0)
                 return fail(call, error);
         result = json_object_get(answer, "result");
         text = json_string_value(json_object_get(answer, "error"));

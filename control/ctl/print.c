@@ -54,9 +54,9 @@ void ctl_print_yaml(FILE *out, const json_t *result)
 void ctl_print_grey_list(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "CLIENT", "client" }, { "SENDER", "sender" },   { "RECIPIENT", "recipient" },
-                { "STATE", "state" },   { "WAIT S", "wait_sec" }, { "FIRST", "first" },
-                { "LAST PASS", "last_pass" }, { "PASSES", "passes" }, { "KEY", "key" },
+                { "CLIENT", "client" },       { "SENDER", "sender" },   { "RECIPIENT", "recipient" },
+                { "STATE", "state" },         { "WAIT S", "wait_sec" }, { "FIRST", "first" },
+                { "LAST PASS", "last_pass" }, { "PASSES", "passes" },   { "KEY", "key" },
         };
 
         render_table(out, result, columns, ARRAY_LEN(columns), "no triplet matches");
@@ -65,8 +65,8 @@ void ctl_print_grey_list(FILE *out, const json_t *result)
 void ctl_print_client(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "ZONE", "name" },         { "KIND", "kind" },   { "RESULT", "result" },
-                { "EXPIRES", "expires" },   { "STALE", "stale" },
+                { "ZONE", "name" },       { "KIND", "kind" },   { "RESULT", "result" },
+                { "EXPIRES", "expires" }, { "STALE", "stale" },
         };
         json_t *rest = json_copy((json_t *)result);
 
@@ -74,16 +74,17 @@ void ctl_print_client(FILE *out, const json_t *result)
         render_object(out, rest, 0);
         json_decref(rest);
         fputc('\n', out);
-        render_table(out, json_object_get(result, "zones"), columns, ARRAY_LEN(columns), "the policy has no zones");
+        render_table(out, json_object_get(result, "zones"), columns, ARRAY_LEN(columns),
+                     "the policy has no zones");
 }
 
 void ctl_print_zones(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "ZONE", "name" },     { "DOMAIN", "domain" },   { "KIND", "kind" },
-                { "STATE", "state" },   { "SINCE", "since" },     { "QUERIES", "queries" },
-                { "HITS", "hits" },     { "UNIQUE", "unique_hits" }, { "TIMEOUTS", "timeouts" },
-                { "FAILED", "failures" }, { "MS", "median_ms" },  { "REASON", "reason" },
+                { "ZONE", "name" },       { "DOMAIN", "domain" },      { "KIND", "kind" },
+                { "STATE", "state" },     { "SINCE", "since" },        { "QUERIES", "queries" },
+                { "HITS", "hits" },       { "UNIQUE", "unique_hits" }, { "TIMEOUTS", "timeouts" },
+                { "FAILED", "failures" }, { "MS", "median_ms" },       { "REASON", "reason" },
         };
 
         render_table(out, result, columns, ARRAY_LEN(columns), "the policy has no zones");
@@ -92,8 +93,9 @@ void ctl_print_zones(FILE *out, const json_t *result)
 void ctl_print_backends(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "ADDRESS", "address" }, { "PORT", "port" },         { "POOL", "pool" },
-                { "STATE", "state" },     { "SINCE", "since" },       { "SESSIONS", "sessions" },
+                { "ADDRESS", "address" },   { "PORT", "port" },
+                { "POOL", "pool" },         { "STATE", "state" },
+                { "SINCE", "since" },       { "SESSIONS", "sessions" },
                 { "FAILURES", "failures" }, { "MESSAGES", "transactions" },
         };
 
@@ -103,7 +105,10 @@ void ctl_print_backends(FILE *out, const json_t *result)
 void ctl_print_counters(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "COUNTER", "name" }, { "VALUE", "value" }, { "UNIT", "unit" }, { "HELP", "help" },
+                { "COUNTER", "name" },
+                { "VALUE", "value" },
+                { "UNIT", "unit" },
+                { "HELP", "help" },
         };
 
         render_table(out, result, columns, ARRAY_LEN(columns), "there are no counters");
@@ -115,7 +120,8 @@ static void print_retry(FILE *out, const json_t *now)
 
         fputs("\na retry now: ", out);
         if (strcmp(state, "waiting") == 0)
-                fprintf(out, "too early; it passes in %" JSON_INTEGER_FORMAT " seconds\n", number_of(now, "wait_sec"));
+                fprintf(out, "too early; it passes in %" JSON_INTEGER_FORMAT " seconds\n",
+                        number_of(now, "wait_sec"));
         else if (strcmp(state, "ready") == 0 || strcmp(state, "passed") == 0)
                 fputs("passes the greylist\n", out);
         else
@@ -129,13 +135,15 @@ void ctl_print_explain(FILE *out, const json_t *result)
 
         fprintf(out, "%s: ", text_of(result, "id", "?"));
         render_text(out, text_of(result, "rule_text", "?"));
-        fprintf(out, "\n\nrule                 %s\npolicy version       %" JSON_INTEGER_FORMAT "\n"
-                     "time                 %s\nnode, worker         %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-                     "\n",
-                text_of(result, "rule", "?"), number_of(result, "policy_version"), text_of(result, "time", "?"),
-                number_of(result, "node_id"), number_of(result, "worker"));
+        fprintf(out,
+                "\n\nrule                 %s\npolicy version       %" JSON_INTEGER_FORMAT "\n"
+                "time                 %s\nnode, worker         %" JSON_INTEGER_FORMAT
+                ", %" JSON_INTEGER_FORMAT "\n",
+                text_of(result, "rule", "?"), number_of(result, "policy_version"),
+                text_of(result, "time", "?"), number_of(result, "node_id"), number_of(result, "worker"));
         if (record == NULL) {
-                fputs("\nThe log record is not there any more (rotated away, shed, or of another node); the above is "
+                fputs("\nThe log record is not there any more (rotated away, shed, or of another node); the "
+                      "above is "
                       "what the id itself says.\n",
                       out);
                 return;

@@ -55,7 +55,8 @@ static void join(const json_t *array, char *cell)
         json_t *value;
 
         cell[0] = '\0';
-        json_array_foreach(array, i, value) {
+        json_array_foreach(array, i, value)
+        {
                 const char *text = json_string_value(value);
 
                 if (text && len < CELL_MAX)
@@ -100,7 +101,8 @@ void render_table(FILE *out, const json_t *rows, const struct render_column *col
         }
         for (unsigned c = 0; c < columns_used; c++)
                 widths[c] = width_of(columns[c].title);
-        json_array_foreach(rows, i, row) {
+        json_array_foreach(rows, i, row)
+        {
                 for (unsigned c = 0; c < columns_used; c++) {
                         cell_of(json_object_get(row, columns[c].key), cell);
                         widths[c] = MAX(widths[c], MIN(width_of(cell), CELL_WIDTH_MAX));
@@ -109,7 +111,8 @@ void render_table(FILE *out, const json_t *rows, const struct render_column *col
         for (unsigned c = 0; c < columns_used; c++)
                 print_cell(out, columns[c].title, widths[c], c + 1 == columns_used);
         fputc('\n', out);
-        json_array_foreach(rows, i, row) {
+        json_array_foreach(rows, i, row)
+        {
                 for (unsigned c = 0; c < columns_used; c++) {
                         cell_of(json_object_get(row, columns[c].key), cell);
                         print_cell(out, cell, widths[c], c + 1 == columns_used);
@@ -124,7 +127,8 @@ void render_object(FILE *out, const json_t *object, int indent)
         const char *key;
         json_t *value;
 
-        json_object_foreach((json_t *)object, key, value) {
+        json_object_foreach((json_t *)object, key, value)
+        {
                 if (json_is_null(value))
                         continue;
                 snprintf(name, sizeof(name), "%s", key);

@@ -2,8 +2,8 @@
 /*
  * The journal: who the triplets of the greylist are. The table holds hashes only; here the addresses of first
  * defers and of passes stand beside the key, in SQLite, so that people can list and find them. Bounded: the
- * ones not seen for longest go first. Nothing depends on it but the display: when the disk is full or the file
- * broken, entries are lost and counted, and mail goes on. With hashed privacy there is no journal.
+ * ones not seen for longest go first. Nothing depends on it but the display: when the disk is full or the
+ * file broken, entries are lost and counted, and mail goes on. With hashed privacy there is no journal.
  *
  * All SQLite work is done by a helper thread; the functions here are for the loop's thread and never wait.
  */
@@ -38,7 +38,7 @@ struct journal_filter {
         char sender[JOURNAL_PATH_MAX]; /* "" for any; case does not count */
         char recipient[JOURNAL_PATH_MAX];
         bool has_client;
-        struct addr client; /* a network: */
+        struct addr client;        /* a network: */
         uint8_t client_prefix_len; /* in the 128-bit form */
         bool has_key;
         uint64_t key;

@@ -96,8 +96,8 @@ int journal_db_open(struct journal_db **ret, const char *path, uint64_t entries_
         }
         db->entries_max = entries_max;
         r = open_once(db, path);
-        if (r < 0 && (sqlite3_errcode(db->sqlite) == SQLITE_NOTADB ||
-                      sqlite3_errcode(db->sqlite) == SQLITE_CORRUPT)) {
+        if (r < 0 &&
+            (sqlite3_errcode(db->sqlite) == SQLITE_NOTADB || sqlite3_errcode(db->sqlite) == SQLITE_CORRUPT)) {
                 close_once(db);
                 move_aside(path);
                 r = open_once(db, path);

@@ -15,15 +15,16 @@ static const char *const kind_names[] = {
 };
 
 static const char *const grey_names[] = {
-        [MSG_GREY_NONE] = "none",         [MSG_GREY_NEW] = "new",     [MSG_GREY_WAIT] = "wait",
-        [MSG_GREY_PASS] = "pass",         [MSG_GREY_KNOWN] = "known", [MSG_GREY_RESTART] = "restart",
-        [MSG_GREY_EXEMPT] = "exempt",     [MSG_GREY_NO_TOKEN] = "no_token",
-        [MSG_GREY_FULL] = "full",
+        [MSG_GREY_NONE] = "none",     [MSG_GREY_NEW] = "new",           [MSG_GREY_WAIT] = "wait",
+        [MSG_GREY_PASS] = "pass",     [MSG_GREY_KNOWN] = "known",       [MSG_GREY_RESTART] = "restart",
+        [MSG_GREY_EXEMPT] = "exempt", [MSG_GREY_NO_TOKEN] = "no_token", [MSG_GREY_FULL] = "full",
 };
 
 static const char *const ptr_names[] = {
-        [CLIENT_PTR_UNKNOWN] = "unknown",     [CLIENT_PTR_NONE] = "none",
-        [CLIENT_PTR_UNCONFIRMED] = "unconfirmed", [CLIENT_PTR_CONFIRMED] = "confirmed",
+        [CLIENT_PTR_UNKNOWN] = "unknown",
+        [CLIENT_PTR_NONE] = "none",
+        [CLIENT_PTR_UNCONFIRMED] = "unconfirmed",
+        [CLIENT_PTR_CONFIRMED] = "confirmed",
         [CLIENT_PTR_ERROR] = "error",
 };
 
@@ -216,7 +217,8 @@ void log_record_json(struct json *json, const char *key, const struct msg_log *r
         if (record->backend_port != 0)
                 json_put_uint(json, "backend_port", record->backend_port);
         if (record->bytes > 0 || record->kind == MSG_LOG_DATA)
-                json_put_uint(json, "bytes", MIN(record->bytes, (uint64_t)INT64_MAX)); /* readers count so far */
+                json_put_uint(json, "bytes",
+                              MIN(record->bytes, (uint64_t)INT64_MAX)); /* readers count so far */
         json_put_uint(json, "duration_ms", record->duration_ms);
         put_flags(json, record);
         put_text(json, "detail", record, LOG_TEXT_DETAIL);

@@ -15,7 +15,8 @@
 #include "dataplane/shared/msg.h"
 #include "dataplane/shared/siphash.h"
 
-#define LOG_RECORD_JSON_MAX 16384u /* no record becomes longer: six bytes for each byte of text, and the fields */
+#define LOG_RECORD_JSON_MAX                                                                                  \
+        16384u /* no record becomes longer: six bytes for each byte of text, and the fields */
 
 enum log_text {
         LOG_TEXT_HELO,

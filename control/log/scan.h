@@ -17,6 +17,7 @@
  * line: set on success, ended by NUL, without a newline. May block.
  * Returns 0, -ENOENT when no line has it, or another negative errno.
  */
-int log_scan(const struct log_file *file, const char id[EXPLAIN_ID_LEN], char line[LOG_SCAN_LINE_MAX]) MUST_CHECK;
+int log_scan(const struct log_file *file, const char id[EXPLAIN_ID_LEN],
+             char line[LOG_SCAN_LINE_MAX]) MUST_CHECK;
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The admin socket: good and hostile requests over a real socket, with the loop turning in the same thread. */
+/*
+ * The admin socket: good and hostile requests over a real socket, with the loop turning in the same thread.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,18 +140,21 @@ static void test_requests(void **state)
                 const char *send;
                 const char *want;
         } cases[] = {
-                { "{\"command\":\"echo\",\"args\":{\"text\":\"a\\u0001b\"}}\n", "{\"ok\":true,\"result\":\"a\\u0001b\"}" },
+                { "{\"command\":\"echo\",\"args\":{\"text\":\"a\\u0001b\"}}\n",
+                  "{\"ok\":true,\"result\":\"a\\u0001b\"}" },
                 { "{\"command\":\"echo\"}\n", "{\"ok\":true,\"result\":\"(none)\"}" },
                 { "{\"command\":\"echo\",\"args\":{\"text\":5}}\n", "{\"ok\":true,\"result\":\"(none)\"}" },
                 { "{\"command\":\"number\",\"args\":{\"n\":42}}\n", "{\"ok\":true,\"result\":42}" },
                 { "{\"command\":\"number\",\"args\":{\"n\":\"42\"}}\n", "{\"ok\":true,\"result\":-1}" },
                 { "{\"command\":\"other\"}\n", "{\"ok\":false,\"error\":\"no \\\"other\\\"\\u000a\"}" },
-                { "{\"command\":7}\n", "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
+                { "{\"command\":7}\n",
+                  "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
                 { "{\"command\":\"echo\",\"args\":[]}\n",
                   "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
                 { "[]\n", "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
                 { "\n", "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
-                { "{\"command\":\"echo\"\n", "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
+                { "{\"command\":\"echo\"\n",
+                  "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
                 { "\xff\xfe\n", "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
                 { "{\"command\":\"echo\",\"args\":{\"text\":\"\xff\"}}\n",
                   "{\"ok\":false,\"error\":\"the request is no JSON object with a command\"}" },
@@ -168,11 +173,14 @@ static void test_requests(void **state)
         close(fd);
 }
 
-/* Several requests at once, in pieces of one byte, and the end right behind: each has its answer, in order. */
+/*
+ * Several requests at once, in pieces of one byte, and the end right behind: each has its answer, in order.
+ */
 static void test_pipelined(void **state)
 {
-        static const char text[] = "{\"command\":\"number\",\"args\":{\"n\":1}}\n{\"command\":\"number\",\"args\":"
-                                   "{\"n\":2}}\n{\"command\":\"number\",\"args\":{\"n\":3}}\n";
+        static const char text[] =
+            "{\"command\":\"number\",\"args\":{\"n\":1}}\n{\"command\":\"number\",\"args\":"
+            "{\"n\":2}}\n{\"command\":\"number\",\"args\":{\"n\":3}}\n";
         struct rig *rig = *state;
         int fd = dial(rig);
 
@@ -235,7 +243,8 @@ static void test_answer_too_long(void **state)
         int fd = dial(rig);
 
         send_text(rig, fd, "{\"command\":\"long\"}\n", 19);
-        assert_string_equal(receive(rig, fd), "{\"ok\":false,\"error\":\"the answer is too long: ask for less\"}");
+        assert_string_equal(receive(rig, fd),
+                            "{\"ok\":false,\"error\":\"the answer is too long: ask for less\"}");
         close(fd);
 }
 
@@ -286,9 +295,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
         const struct CMUnitTest tests[] = {
-                TEST(test_requests),  TEST(test_pipelined),       TEST(test_held),
-                TEST(test_too_large), TEST(test_answer_too_long), TEST(test_too_many_connections),
-                TEST(test_rate),      TEST(test_mode),
+                TEST(test_requests),
+                TEST(test_pipelined),
+                TEST(test_held),
+                TEST(test_too_large),
+                TEST(test_answer_too_long),
+                TEST(test_too_many_connections),
+                TEST(test_rate),
+                TEST(test_mode),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,8 +101,11 @@ static uint64_t defer_one(struct rig *rig, char id[EXPLAIN_ID_LEN + 1])
                                   .grey_wait_sec = 240,
                                   .sender_len = sizeof(sender) - 1,
                                   .recipient_len = sizeof(recipient) - 1 };
-        struct explain_id explain = { .node = 3, .rule = RULE_greylist_new, .policy_version = 1,
-                                      .sequence = 5, .time_sec = (uint32_t)time(NULL) };
+        struct explain_id explain = { .node = 3,
+                                      .rule = RULE_greylist_new,
+                                      .policy_version = 1,
+                                      .sequence = 5,
+                                      .time_sec = (uint32_t)time(NULL) };
         struct grey_params params = { .block_sec = 240, .window_sec = 21600, .life_sec = 3110400 };
         struct secret secret;
         struct siphash_key key;
@@ -118,9 +121,10 @@ static uint64_t defer_one(struct rig *rig, char id[EXPLAIN_ID_LEN + 1])
         assert_int_equal(grey_table_open(&table, path, 1000, &key, NULL), 0);
         assert_int_equal(addr_parse("198.51.100.9", &record.client), 0);
         network = addr_network(&record.client, 24, 64);
-        record.grey_key = grey_key_network(&key, &network, sender, sizeof(sender) - 1, recipient, sizeof(recipient) - 1);
-        assert_int_equal(grey_table_record(&table, record.grey_key, GREY_KIND_NETWORK, GREY_EVENT_FIRST, &params,
-                                           (uint32_t)time(NULL)),
+        record.grey_key =
+            grey_key_network(&key, &network, sender, sizeof(sender) - 1, recipient, sizeof(recipient) - 1);
+        assert_int_equal(grey_table_record(&table, record.grey_key, GREY_KIND_NETWORK, GREY_EVENT_FIRST,
+                                           &params, (uint32_t)time(NULL)),
                          GREY_RECORD_WRITTEN);
         grey_table_close(&table);
         memcpy(record.text, sender, sizeof(sender) - 1);
@@ -180,7 +184,8 @@ static void test_explain_and_grey(void **state)
                         json_decref(root);
         } while (json_array_size(root) == 0);
         assert_string_equal(json_string_value(json_object_get(json_array_get(root, 0), "state")), "waiting");
-        assert_string_equal(json_string_value(json_object_get(json_array_get(root, 0), "client")), "198.51.100.9");
+        assert_string_equal(json_string_value(json_object_get(json_array_get(root, 0), "client")),
+                            "198.51.100.9");
         json_decref(root);
         expect(&rig, "grey list --client 198.51.100.0/24", 0, "user@example.org");
         expect(&rig, "grey list --client 198.51.100.1/24", 1, "no address or network");
@@ -191,7 +196,8 @@ static void test_explain_and_grey(void **state)
         expect(&rig, args, 0, "passed");
         snprintf(args, sizeof(args), "grey remove --key %016llx", (unsigned long long)key);
         expect(&rig, args, 0, "waiting");
-        expect(&rig, "grey show --client 198.51.100.77 --sender a@b.example --recipient u@example.org", 0, "unknown");
+        expect(&rig, "grey show --client 198.51.100.77 --sender a@b.example --recipient u@example.org", 0,
+               "unknown");
         expect(&rig, "grey show --client 198.51.100.77", 1, "name the triplet by");
         expect(&rig, "grey show --key 12", 1, "16 hexadecimal digits");
 
@@ -203,8 +209,8 @@ static void test_explain_and_grey(void **state)
         snprintf(args, sizeof(args), "explain %s", id);
         root = ctl_json(&rig, args);
         assert_true(json_is_true(json_object_get(root, "found")));
-        assert_string_equal(json_string_value(json_object_get(json_object_get(root, "greylist_now"), "state")),
-                            "waiting");
+        assert_string_equal(
+            json_string_value(json_object_get(json_object_get(root, "greylist_now"), "state")), "waiting");
         assert_int_equal(json_integer_value(json_object_get(root, "node_id")), 3);
         json_decref(root);
         stop(&rig);
@@ -224,7 +230,8 @@ static void test_the_rest(void **state)
         expect(&rig, "backends", 0, "192.0.2.40");
         root = ctl_json(&rig, "status");
         assert_int_equal(json_integer_value(json_object_get(root, "policy_version")), 1);
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "control"), "pid")), rig.pid);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "control"), "pid")),
+                         rig.pid);
         json_decref(root);
         expect(&rig, "counters", 0, "sessions_opened");
         expect(&rig, "zones", 0, "the policy has no zones");

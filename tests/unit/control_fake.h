@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A dataplane played by a test: it makes the link file and holds the workers' ends of the rings. After cmocka.h. */
+/*
+ * A dataplane played by a test: it makes the link file and holds the workers' ends of the rings. After
+ * cmocka.h.
+ */
 #ifndef GREYLINE_TESTS_CONTROL_FAKE_H
 #define GREYLINE_TESTS_CONTROL_FAKE_H
 
@@ -22,14 +25,14 @@ static inline void fake_open(struct fake *fake, const char *dir, uint32_t worker
         for (uint32_t i = 0; i < workers; i++) {
                 char name[20];
 
-                assert_int_equal(ring_attach_writer(&fake->ask[i], link_ask_ring(&fake->link, i), LINK_ASK_SLOTS,
-                                                    sizeof(struct msg_ask)),
+                assert_int_equal(ring_attach_writer(&fake->ask[i], link_ask_ring(&fake->link, i),
+                                                    LINK_ASK_SLOTS, sizeof(struct msg_ask)),
                                  0);
                 assert_int_equal(ring_attach_reader(&fake->answer[i], link_answer_ring(&fake->link, i),
                                                     LINK_ANSWER_SLOTS, sizeof(struct msg_answer)),
                                  0);
-                assert_int_equal(ring_attach_writer(&fake->log[i], link_log_ring(&fake->link, i), LINK_LOG_SLOTS,
-                                                    sizeof(struct msg_log)),
+                assert_int_equal(ring_attach_writer(&fake->log[i], link_log_ring(&fake->link, i),
+                                                    LINK_LOG_SLOTS, sizeof(struct msg_log)),
                                  0);
                 snprintf(name, sizeof(name), "worker.%u", i);
                 fake->bell[i] = link_bell_open(dir, name);
@@ -58,7 +61,9 @@ static inline bool fake_ask(struct fake *fake, uint32_t worker, struct msg_ask a
 
 static inline struct msg_ask good_ask(uint32_t worker, uint64_t serial)
 {
-        return (struct msg_ask){ .kind = MSG_ASK_CLIENT, .worker = worker, .serial = serial, .client.bytes = { 1 } };
+        return (struct msg_ask){
+                .kind = MSG_ASK_CLIENT, .worker = worker, .serial = serial, .client.bytes = { 1 }
+        };
 }
 
 static inline bool fake_log(struct fake *fake, uint32_t worker, uint16_t written_worker, uint64_t session)

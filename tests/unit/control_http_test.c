@@ -41,7 +41,8 @@ static int dial(uint16_t port)
 }
 
 /* Send a request and read to the end of the connection, turning the loop. */
-static void exchange(struct loop *loop, uint16_t port, const char *request, size_t len, char *ret, size_t size)
+static void exchange(struct loop *loop, uint16_t port, const char *request, size_t len, char *ret,
+                     size_t size)
 {
         int fd = dial(port);
         size_t got = 0;
@@ -138,9 +139,16 @@ static void test_listen(void **state)
                 const char *listen;
                 int want;
         } cases[] = {
-                { "127.0.0.1:0", 0 },    { "0", 0 },           { "[::1]:0", 0 },      { "", -EINVAL },
-                { "x:1", -EINVAL },      { "127.0.0.1:", -EINVAL }, { "127.0.0.1:65536", -EINVAL },
-                { "127.0.0.1:1x", -EINVAL }, { "[::1:0", -EINVAL }, { "192.0.2.1:1", -EADDRNOTAVAIL },
+                { "127.0.0.1:0", 0 },
+                { "0", 0 },
+                { "[::1]:0", 0 },
+                { "", -EINVAL },
+                { "x:1", -EINVAL },
+                { "127.0.0.1:", -EINVAL },
+                { "127.0.0.1:65536", -EINVAL },
+                { "127.0.0.1:1x", -EINVAL },
+                { "[::1:0", -EINVAL },
+                { "192.0.2.1:1", -EADDRNOTAVAIL },
         };
         struct loop *loop = loop_new();
         struct http *first, *second;

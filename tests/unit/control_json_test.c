@@ -38,8 +38,9 @@ static void test_structure(void **state)
         json_put_time_sec(&json, "s", 0);
         json_object_close(&json);
         json_newline(&json);
-        expect(&json, "{\"a\":\"b\",\"none\":null,\"list\":[18446744073709551615,-9223372036854775808,{},true],"
-                      "\"t\":\"2026-11-24T06:00:00.000007Z\",\"s\":\"1970-01-01T00:00:00Z\"}\n");
+        expect(&json,
+               "{\"a\":\"b\",\"none\":null,\"list\":[18446744073709551615,-9223372036854775808,{},true],"
+               "\"t\":\"2026-11-24T06:00:00.000007Z\",\"s\":\"1970-01-01T00:00:00Z\"}\n");
         json_reset(&json);
         json_put_bool(&json, NULL, false);
         expect(&json, "false");
@@ -58,12 +59,16 @@ static void test_escapes(void **state)
                 { "a\"b\\c", 5, "\"a\\\"b\\\\c\"" },
                 { "\r\n\t\0\x7f", 5, "\"\\u000d\\u000a\\u0009\\ufffd\\u007f\"" },
                 { "\x1b[31m", 5, "\"\\u001b[31m\"" },
-                { "\xc2\x9b" "31m", 5, "\"\\u009b31m\"" },                /* CSI as a C1 control */
+                { "\xc2\x9b"
+                  "31m",
+                  5, "\"\\u009b31m\"" }, /* CSI as a C1 control */
                 { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa7", 9, "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x93\xa7\"" },
-                { "\xff" "a\xfe", 3, "\"\\ufffda\\ufffd\"" },
-                { "\xc3", 1, "\"\\ufffd\"" },                             /* cut short */
-                { "\xc0\xaf", 2, "\"\\ufffd\\ufffd\"" },                  /* overlong */
-                { "\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\"" },       /* a surrogate */
+                { "\xff"
+                  "a\xfe",
+                  3, "\"\\ufffda\\ufffd\"" },
+                { "\xc3", 1, "\"\\ufffd\"" },                                  /* cut short */
+                { "\xc0\xaf", 2, "\"\\ufffd\\ufffd\"" },                       /* overlong */
+                { "\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\"" },            /* a surrogate */
                 { "\xf4\x90\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\"" }, /* above U+10FFFF */
                 { "\xe2\x28\xa1", 3, "\"\\ufffd(\\ufffd\"" },
         };

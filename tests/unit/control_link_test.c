@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control's end of the rings against a dataplane played by the test: a link file, questions, records, a second
- * dataplane in place of the first, and messages that a sound one would never write.
+ * Control's end of the rings against a dataplane played by the test: a link file, questions, records, a
+ * second dataplane in place of the first, and messages that a sound one would never write.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,7 +208,8 @@ static void test_full_answers(void **state)
         assert_int_equal(control_link_new(&link, dir), 0);
         assert_true(control_link_check(link));
         for (uint64_t serial = 0; serial < sent; serial++)
-                control_link_answer(link, 0, &(struct msg_answer){ .kind = MSG_ANSWER_CLIENT, .serial = serial });
+                control_link_answer(link, 0,
+                                    &(struct msg_answer){ .kind = MSG_ANSWER_CLIENT, .serial = serial });
         assert_int_equal(control_link_stats(link)->answers_dropped, 10);
         for (unsigned round = 0; round < 3; round++) {
                 const struct msg_answer *answer;
@@ -287,9 +288,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
         const struct CMUnitTest tests[] = {
-                TEST(test_absent),         TEST(test_ask_and_answer), TEST(test_bad_messages),
-                TEST(test_record_stays),   TEST(test_new_dataplane),  TEST(test_full_answers),
-                TEST(test_pressing),       TEST(test_alive_hung_dead), TEST(test_other_version),
+                TEST(test_absent),       TEST(test_ask_and_answer),  TEST(test_bad_messages),
+                TEST(test_record_stays), TEST(test_new_dataplane),   TEST(test_full_answers),
+                TEST(test_pressing),     TEST(test_alive_hung_dead), TEST(test_other_version),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,10 +173,8 @@ static void test_slow_turn_is_counted(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_timers_in_order),
-                cmocka_unit_test(test_turn_ends),
-                cmocka_unit_test(test_removed_fd_is_silent),
-                cmocka_unit_test(test_post_wakes),
+                cmocka_unit_test(test_timers_in_order),      cmocka_unit_test(test_turn_ends),
+                cmocka_unit_test(test_removed_fd_is_silent), cmocka_unit_test(test_post_wakes),
                 cmocka_unit_test(test_slow_turn_is_counted),
         };
 

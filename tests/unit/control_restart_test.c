@@ -194,15 +194,16 @@ static json_t *request(struct rig *rig, const char *command, json_t *args, bool 
 
 static json_t *push(struct rig *rig, const char *text, bool refuse)
 {
-        return request(rig, "policy push", json_pack("{s:s, s:s}", "path", rig->policy, "content", text), refuse);
+        return request(rig, "policy push", json_pack("{s:s, s:s}", "path", rig->policy, "content", text),
+                       refuse);
 }
 
 static void expect_version(struct rig *rig, uint32_t want)
 {
         json_t *status = request(rig, "status", json_object(), false);
 
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(status, "result"), "policy_version")),
-                         want);
+        assert_int_equal(
+            json_integer_value(json_object_get(json_object_get(status, "result"), "policy_version")), want);
         assert_int_equal(atomic_load(&rig->fake.link.page->image_loaded), want);
         json_decref(status);
 }
@@ -232,8 +233,8 @@ static void wait_attached(struct rig *rig)
 {
         for (;;) {
                 json_t *status = request(rig, "status", json_object(), false);
-                const char *state = json_string_value(
-                    json_object_get(json_object_get(json_object_get(status, "result"), "dataplane"), "state"));
+                const char *state = json_string_value(json_object_get(
+                    json_object_get(json_object_get(status, "result"), "dataplane"), "state"));
                 bool is_attached = state && strcmp(state, "absent") != 0;
 
                 json_decref(status);
@@ -265,7 +266,8 @@ static void test_push(void **state)
         expect_pushed(request(&rig, "policy rollback", json_object(), false), 1);
         expect_version(&rig, 1);
         expect_pushed(request(&rig, "policy rollback", json_pack("{s:i}", "version", 2), false), 2);
-        expect_error(request(&rig, "policy rollback", json_pack("{s:i}", "version", 77), false), "no such version");
+        expect_error(request(&rig, "policy rollback", json_pack("{s:i}", "version", 77), false),
+                     "no such version");
         expect_version(&rig, 2);
 
         /* What was pushed outlives control, since the file itself was not edited. */
@@ -292,7 +294,10 @@ static void test_push(void **state)
         remove_rig(&rig);
 }
 
-/* SIGHUP reads the file again: an edited one is pushed, an unchanged one is not, a broken one leaves the old. */
+/*
+ * SIGHUP reads the file again: an edited one is pushed, an unchanged one is not, a broken one leaves the
+ * old.
+ */
 static void test_hangup(void **state)
 {
         char edited[2000], text[4000];
@@ -329,8 +334,8 @@ static void test_hangup(void **state)
 }
 
 /*
- * A log that takes nothing: records wait until their ring is half full, then the oldest are lost and counted, and
- * everything else goes on.
+ * A log that takes nothing: records wait until their ring is half full, then the oldest are lost and counted,
+ * and everything else goes on.
  */
 static void test_log_full(void **state)
 {
@@ -426,9 +431,9 @@ static const char *skip_labels(const char *at)
 }
 
 /*
- * The text form as a strict reader takes it: HELP, then TYPE, then the samples of one metric; no metric twice,
- * no series twice; counters end in _total and gauges do not; every line ends in a newline. Returns how many
- * samples there are.
+ * The text form as a strict reader takes it: HELP, then TYPE, then the samples of one metric; no metric
+ * twice, no series twice; counters end in _total and gauges do not; every line ends in a newline. Returns how
+ * many samples there are.
  */
 static unsigned check_metrics(const char *text)
 {
@@ -468,7 +473,8 @@ static unsigned check_metrics(const char *text)
                 if (len != strlen(name) || memcmp(line, name, len) != 0 || type[0] == '\0')
                         fail_msg("a sample without its HELP and TYPE: %.80s", line);
                 behind = skip_labels(line + len);
-                if (behind == NULL || *behind != ' ' || strspn(behind + 1, "0123456789") != (size_t)(end - behind - 1))
+                if (behind == NULL || *behind != ' ' ||
+                    strspn(behind + 1, "0123456789") != (size_t)(end - behind - 1))
                         fail_msg("not a sample: %.*s", (int)(end - line), line);
                 assert_true(series_used < 4000 && behind - line < 200);
                 snprintf(series[series_used], 200, "%.*s", (int)(behind - line), line);
@@ -503,7 +509,8 @@ static void test_http(void **state)
         page->backend[0] = (struct link_backend){ .addr.bytes = { 1 }, .port = 25 };
         wait_attached(&rig);
         clock_gettime(CLOCK_MONOTONIC, &mono);
-        atomic_store(&page->dataplane_beat_ms, (uint64_t)mono.tv_sec * 1000 + 3600000); /* alive for an hour */
+        atomic_store(&page->dataplane_beat_ms,
+                     (uint64_t)mono.tv_sec * 1000 + 3600000); /* alive for an hour */
         expect_status(&rig, 503, "starting");
         atomic_store(&page->ready, 1);
         expect_status(&rig, 503, "no backend");

@@ -70,8 +70,8 @@ static inline void spawn(struct rig *rig)
         if (rig->pid == 0) {
                 dup2(out[1], 1);
                 dup2(err[1], 2);
-                execl(control_path, control_path, "--policy", rig->policy, "--run-dir", rig->run, "--state-dir",
-                      rig->state, "--log", rig->log, "--http", "127.0.0.1:0", NULL);
+                execl(control_path, control_path, "--policy", rig->policy, "--run-dir", rig->run,
+                      "--state-dir", rig->state, "--log", rig->log, "--http", "127.0.0.1:0", NULL);
                 _exit(127);
         }
         close(out[1]);

@@ -59,8 +59,8 @@ static void expect_file(const char *name, const char *want)
 
 static void test_rotation(void **state)
 {
-        static const char *const lines[] = { "line 1\n", "line 2\n", "line 3\n", "line 4\n", "line 5\n",
-                                             "line 6\n", "line 7\n" };
+        static const char *const lines[] = { "line 1\n", "line 2\n", "line 3\n", "line 4\n",
+                                             "line 5\n", "line 6\n", "line 7\n" };
         struct log_file file;
 
         assert_int_equal(log_file_init(&file, path_of("log"), 15, 2), 0);
@@ -148,7 +148,8 @@ static void test_scan(void **state)
 
         assert_int_equal(log_file_init(&file, path_of("log"), 3u << 20, 3), 0);
         for (unsigned i = 0; i < 100000; i++) { /* some 9 MB: several blocks, several files */
-                int len = snprintf(text, sizeof(text), "{\"id\":\"%016u\",\"n\":%u,\"x\":\"%050u\"}\n", i, i, 7u);
+                int len =
+                    snprintf(text, sizeof(text), "{\"id\":\"%016u\",\"n\":%u,\"x\":\"%050u\"}\n", i, i, 7u);
 
                 assert_int_equal(log_file_write(&file, text, (size_t)len, 1), 0);
         }

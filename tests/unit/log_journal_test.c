@@ -31,8 +31,8 @@ static int remove_dir(void **state)
         return system(command);
 }
 
-static void note(struct journal *journal, uint64_t key, enum msg_grey grey, uint32_t at_sec, const char *client,
-                 const char *sender, const char *recipient)
+static void note(struct journal *journal, uint64_t key, enum msg_grey grey, uint32_t at_sec,
+                 const char *client, const char *sender, const char *recipient)
 {
         struct msg_log record = { .kind = MSG_LOG_RCPT,
                                   .grey = (uint8_t)grey,
@@ -106,8 +106,9 @@ static void test_filters(void **state)
         note(journal, 3, MSG_GREY_NEW, 1002, "192.0.2.255", "c@two.example", "u@example.net");
         note(journal, 4, MSG_GREY_NEW, 1003, "2001:db8::1", "d@three.example", "u@example.org");
         note(journal, 5, MSG_GREY_NEW, 1004, "203.0.113.1", "", "v@example.net");
-        note(journal, 6, MSG_GREY_WAIT, 1005, "203.0.113.1", "x@y.example", "v@example.com"); /* is not kept */
-        note(journal, 0, MSG_GREY_NEW, 1005, "203.0.113.1", "x@y.example", "v@example.com");  /* has no key */
+        note(journal, 6, MSG_GREY_WAIT, 1005, "203.0.113.1", "x@y.example",
+             "v@example.com");                                                               /* is not kept */
+        note(journal, 0, MSG_GREY_NEW, 1005, "203.0.113.1", "x@y.example", "v@example.com"); /* has no key */
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
                 struct journal_filter filter = cases[i].filter;
                 char got[20] = "";

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records of workers, good and hostile, to JSON. The image with names is made by hand: no policy is compiled. */
+/*
+ * Records of workers, good and hostile, to JSON. The image with names is made by hand: no policy is
+ * compiled.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +20,8 @@
 
 static void put_text(struct msg_log *record, uint16_t *len, const char *bytes, size_t n)
 {
-        size_t at = (size_t)record->helo_len + record->sender_len + record->recipient_len + record->reply_len +
-                    record->host_len + record->detail_len;
+        size_t at = (size_t)record->helo_len + record->sender_len + record->recipient_len +
+                    record->reply_len + record->host_len + record->detail_len;
 
         memcpy(record->text + at, bytes, n);
         *len = (uint16_t)n;
@@ -156,7 +159,8 @@ static void test_fields(void **state)
         assert_int_equal(json_array_size(zones), 2);
         assert_string_equal(json_string_value(json_array_get(zones, 0)), "bl");
         assert_string_equal(json_string_value(json_array_get(zones, 1)), "#9"); /* has no name in version 7 */
-        assert_string_equal(json_string_value(json_array_get(json_object_get(root, "zones_unknown"), 0)), "#31");
+        assert_string_equal(json_string_value(json_array_get(json_object_get(root, "zones_unknown"), 0)),
+                            "#31");
         assert_int_equal(strlen(json_string_value(json_object_get(root, "id"))), EXPLAIN_ID_LEN);
         json_decref(root);
 
