@@ -264,7 +264,8 @@ static bool take_ack(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segment 
 {
         const struct tcp_header *header = &segment->header;
         uint32_t window = (uint32_t)header->window << conn->snd_scale;
-        bool is_bare = segment->len == 0 && !(header->flags & TCP_FLAG_FIN) && window == conn->snd_wnd;
+        /* The answer to a probe of a closed window looks like a duplicate, and says nothing about loss. */
+        bool is_bare = segment->len == 0 && !(header->flags & TCP_FLAG_FIN) && window == conn->snd_wnd && window > 0;
         uint32_t una = conn->snd_una;
         bool news;
 

@@ -251,6 +251,8 @@ static void plan_again(const struct tcp_conn *conn, uint32_t seq, struct plan *p
 
         plan->seq = seq;
         plan->len = SEQ_BEFORE(seq, end) ? MIN(end - seq, (uint32_t)conn->mss) : 0;
+        if (plan->len && seq + plan->len == conn->snd_end)
+                plan->flags |= TCP_FLAG_PSH;
         if (has_sent_fin(conn) && seq + plan->len == conn->snd_end)
                 plan->flags |= TCP_FLAG_FIN;
 }
@@ -306,7 +308,8 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
         if (flight == 0 && conn->snd_una == conn->snd_max &&
             (uint32_t)tcp->now_ms - conn->send_ms > rexmit_rto_ms(conn))
                 congest_idle(conn);
-        if (!(conn->flags & CONN_RECOVERY)) /* limited transmit (RFC 3042) */
+        /* Limited transmit (RFC 3042): new data, not what a timeout made us walk through again. */
+        if (!(conn->flags & CONN_RECOVERY) && conn->snd_nxt == conn->snd_max)
                 cwnd = conn->cwnd + MIN(conn->dupacks, TCP_DUPACKS - 1) * conn->mss;
         plan->seq = conn->snd_nxt;
         plan->len = MIN(MIN(unsent, (uint32_t)conn->mss), (uint32_t)usable);
@@ -344,7 +347,7 @@ static bool plan_hole(struct tcp *tcp, struct tcp_conn *conn, bool only_lost, st
         plan_again(conn, seq, plan);
         plan->len = MIN(plan->len, len);
         if (seq + plan->len != conn->snd_end)
-                plan->flags &= (uint8_t)~TCP_FLAG_FIN;
+                plan->flags &= (uint8_t)~(TCP_FLAG_FIN | TCP_FLAG_PSH);
         plan->is_hole = true;
         return true;
 }

@@ -218,9 +218,9 @@ static bool note_blocks(struct tcp *tcp, struct tcp_conn *conn, const struct tcp
                         continue;
                 if (SEQ_BEFORE(start, header->ack) || SEQ_BEFORE_EQ(end, conn->snd_una))
                         continue;
+                /* Without a board to note it, every plausible block may be news. */
                 board = board_get(tcp, conn);
-                if (board)
-                        news |= board_add(board, start, end);
+                news |= board ? board_add(board, start, end) : true;
         }
         return news;
 }
@@ -340,10 +340,7 @@ void rexmit_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header 
         }
         if (header->ack != conn->snd_una || !has_outstanding(conn))
                 return;
-        /* With SACK only a block that is news is a duplicate; without a board to note it, any block. */
-        if (conn->flags & CONN_SACK)
-                is_bare = news || (is_bare && header->blocks && !board_of(tcp, conn));
-        if (is_bare)
+        if (conn->flags & CONN_SACK ? news : is_bare) /* RFC 6675 2 */
                 duplicate_ack(tcp, conn);
 }
 

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sender: RTO, recovery with and without SACK, windows, probes, path MTU (RFC 6298, 5681, 6582, 6675, 3042, 8985 7). */
+#include "tests/unit/tcp_script.h"
+
+#include "dataplane/tcp/rexmit.h"
+
+static void test_timeout(void **state)
+{
+        static const struct script_case cases[] = {
+                { "again at 1, 3, 7 s, one segment at a time",
+                  .lines = { OPEN_PLAIN, "send 2000", "> . 1:1460", "> P. 1461:540", "+999", "> none", "+2", "> . 1:1460",
+                             "+1990", "> none", "+20", "> . 1:1460", "+4001", "> . 1:1460", "< . 1:0 ack 1461",
+                             "> P. 1461:540", "< . 1:0 ack 2001" } },
+                { "the timer starts anew with each new ACK",
+                  .lines = { OPEN_PLAIN, "send 4380", "> . 1:1460", "> . 1461:1460", "> P. 2921:1460", "+10",
+                             "< . 1:0 ack 1461", "+900", "< . 1:0 ack 2921", "+990", "> none", "+20", "> P. 2921:1460" } },
+                { "given up after the user timeout",
+                  .set = { .user_timeout_us = 5000000 },
+                  .lines = { OPEN_PLAIN, "send 10", "> P. 1:10", "+1001", "> P. 1:10", "+2001", "> P. 1:10", "+4001",
+                             "event TIMEOUT", "event none", "conns 0", "held 0" } },
+                { "without a sample the backoff stays (Karn)",
+                  .lines = { OPEN_PLAIN, "send 10", "> P. 1:10", "+1001", "> P. 1:10", "< . 1:0 ack 11", "send 10", "> P. 11:10",
+                             "+1900", "> none", "+200", "> P. 11:10" } },
+                { "a timestamp tells which copy was answered: the backoff goes",
+                  .lines = { OPEN_TS, "send 10", "> P. 1:10", "+1001", "> P. 1:10" } },
+                { "SACKed is forgotten after a timeout (reneging)",
+                  .lines = { OPEN_SACK, "send 2920", "> . 1:1460", "> P. 1461:1460", "< . 1:0 ack 1 sack 1461-2921", "+1001",
+                             "> . 1:1460", "< . 1:0 ack 1461", "> P. 1461:1460", "< . 1:0 ack 2921" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
+#define TEN_SEGMENTS                                                                                         \
+        "> . 1:1460", "> . 1461:1460", "> . 2921:1460", "> . 4381:1460", "> . 5841:1460", "> . 7301:1460",  \
+            "> . 8761:1460", "> . 10221:1460", "> . 11681:1460", "> . 13141:1460"
+
+/* The same when they are all there is. */
+#define TEN_SEGMENTS_P                                                                                       \
+        "> . 1:1460", "> . 1461:1460", "> . 2921:1460", "> . 4381:1460", "> . 5841:1460", "> . 7301:1460",  \
+            "> . 8761:1460", "> . 10221:1460", "> . 11681:1460", "> P. 13141:1460"
+
+static void test_recovery(void **state)
+{
+        static const struct script_case cases[] = {
+                { "initial window is ten segments", .lines = { OPEN_PLAIN, "send 20000", TEN_SEGMENTS, "+10", "> none" } },
+                { "limited transmit, then fast retransmit, without SACK",
+                  .lines = { OPEN_PLAIN, "send 30000", TEN_SEGMENTS, "< . 1:0 ack 1", "> . 14601:1460", "< . 1:0 ack 1",
+                             "> . 16061:1460", "< . 1:0 ack 1", "> . 1:1460", "< . 1:0 ack 1", "< . 1:0 ack 1",
+                             /* the partial ACK shows the next hole: sent at once */
+                             "< . 1:0 ack 4381", "> . 4381:1460" } },
+                { "an ACK with data or another window is no duplicate",
+                  .lines = { OPEN_PLAIN, "send 14600", TEN_SEGMENTS_P, "< . 1:1 ack 1", "< . 2:1 ack 1", "< . 3:1 ack 1",
+                             "< . 4:0 ack 1 win 65000", "< . 4:0 ack 1 win 64000", "< . 4:0 ack 1 win 63000", "+30", "> none",
+                             "+15", "> . 14601:0 ack 4" } },
+                { "SACK: only the holes go out again",
+                  .lines = { OPEN_SACK, "send 14600", TEN_SEGMENTS_P, "< . 1:0 ack 1 sack 1461-2921",
+                             "< . 1:0 ack 1 sack 1461-4381", "> none", "< . 1:0 ack 1 sack 1461-5841", "> . 1:1460",
+                             "< . 1:0 ack 1 sack 1461-5841 sack 7301-8761", "< . 1:0 ack 1 sack 1461-5841 sack 7301-10221",
+                             "< . 1:0 ack 1 sack 1461-5841 sack 7301-11681", "> . 5841:1460",
+                             "< . 1:0 ack 14601" } },
+                { "SACK of what was never sent is ignored",
+                  .lines = { OPEN_SACK, "send 14600", TEN_SEGMENTS_P, "< . 1:0 ack 1 sack 20000-30000",
+                             "< . 1:0 ack 1 sack 20000-30000", "< . 1:0 ack 1 sack 20000-30000", "> none" } },
+                { "after a timeout, echoes of repeats do not start a recovery",
+                  .lines = { OPEN_PLAIN, "send 2920", "> . 1:1460", "> P. 1461:1460", "+1001", "> . 1:1460", "< . 1:0 ack 1",
+                             "< . 1:0 ack 1", "< . 1:0 ack 1", "< . 1:0 ack 1", "> none", "< . 1:0 ack 2921" } },
+                { "the last segment lost: probed after two round trips",
+                  .lines = { OPEN_SACK, "send 10", "> P. 1:10", "+20", "< . 1:0 ack 11", "send 10", "> P. 11:10", "+200",
+                             "> none", "+60", "> P. 11:10", "< . 1:0 ack 21" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
+static void test_window(void **state)
+{
+        static const struct script_case cases[] = {
+                { "no more than the window",
+                  .lines = { "< S 0:0 win 2000 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 2000", "event OPENED",
+                             "send 5000", "> . 1:1460", "+100", "> none", "< . 1:0 ack 1461 win 2000", "> . 1461:1460" } },
+                { "closed: probes after the RTO, doubled, as long as they are answered",
+                  .lines = { "< S 0:0 win 0 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 0", "event OPENED", "send 100",
+                             "+999", "> none", "+2", "> . 1:1", "< . 1:0 ack 1 win 0", "+1990", "> none", "+20", "> . 1:1",
+                             "< . 1:0 ack 1 win 0", "+4001", "> . 1:1", "< . 1:0 ack 1 win 0",
+                             "< . 1:0 ack 1 win 500", "> P. 1:100", "< . 1:0 ack 101" } },
+                { "a probe that is taken counts",
+                  .lines = { "< S 0:0 win 0 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 0", "event OPENED", "send 100",
+                             "+1001", "> . 1:1", "< . 1:0 ack 2 win 500", "> P. 2:99", "< . 1:0 ack 101" } },
+                { "closed too long",
+                  .set = { .zero_window_max_us = 6000000 },
+                  .lines = { "< S 0:0 win 0 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 0", "event OPENED", "send 100",
+                             "+1001", "> . 1:1", "< . 1:0 ack 1 win 0", "+2001", "> . 1:1", "< . 1:0 ack 1 win 0", "+4001",
+                             "event TIMEOUT", "conns 1", "event none", "conns 0" } },
+                { "pulled back: nothing more, and nothing breaks",
+                  .lines = { "< S 0:0 win 4000 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 4000", "event OPENED",
+                             "send 10000", "> . 1:1460", "> . 1461:1460", "< . 1:0 ack 1461 win 0", "+1001", "> . 1461:1",
+                             "< . 1:0 ack 2921 win 4000", "> . 2921:1460", "> . 4381:1460" } },
+                { "no silly small segment",
+                  .lines = { "< S 0:0 win 3000 mss 1460", "> S. 0:0 ack 1", "< . 1:0 ack 1 win 3000", "event OPENED",
+                             "send 6000", "> . 1:1460", "> . 1461:1460", "+10", "> none", "< . 1:0 ack 1461 win 1560",
+                             "> none", "< . 1:0 ack 2921 win 100", "> none", "+1001", "> . 2921:100",
+                             "< . 1:0 ack 3021 win 3000", "> . 3021:1460", "> . 4481:1460", "> P. 5941:60" } },
+                { "the peer's scale counts after the handshake",
+                  .lines = { "< S 0:0 win 65535 mss 1460 ws 7", "> S. 0:0 ack 1 ws 5", "< . 1:0 ack 1 win 10", "event OPENED",
+                             "send 3000", "> . 1:1280", "> none" } },
+                { "an old segment does not set the window",
+                  .lines = { OPEN_PLAIN, "< . 21:10 ack 1 win 1500", "> . 1:0 ack 1", "< . 11:10 ack 1 win 60000",
+                             "> . 1:0 ack 1", "send 5000", "> . 1:1460", "+10", "> none" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
+static void test_path_mtu(void **state)
+{
+        static const struct script_case cases[] = {
+                { "smaller at once, and what was too big again",
+                  .lines = { OPEN_PLAIN, "send 2000", "> . 1:1460", "> P. 1461:540", "icmp toobig 1400 1", "> . 1:1360",
+                             "> P. 1361:640", "< . 1:0 ack 2001" } },
+                { "a quote of nothing in flight is not believed",
+                  .lines = { OPEN_PLAIN, "send 2000", "> . 1:1460", "> P. 1461:540", "icmp toobig 1400 9000",
+                             "icmp toobig 1400 2001", "> none", "< . 1:0 ack 2001", "icmp toobig 1400 1", "send 1460",
+                             "> P. 2001:1460" } },
+                { "less than 552 is not believed",
+                  .lines = { OPEN_PLAIN, "send 1460", "> P. 1:1460", "icmp toobig 551 1", "> none" } },
+                { "less than 1280 is not believed for IPv6",
+                  .v6 = true,
+                  .lines = { "< S 0:0 win 65535 mss 1440", "> S. 0:0 ack 1 mss 1440", "< . 1:0 ack 1", "event OPENED",
+                             "send 1440", "> P. 1:1440", "icmp toobig 1279 1", "> none", "icmp toobig 1280 1", "> . 1:1220",
+                             "> P. 1221:220" } },
+                { "port unreachable does not end what is open",
+                  .lines = { OPEN_PLAIN, "send 10", "> P. 1:10", "icmp port 1", "event none", "state ESTABLISHED" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
+static void test_keepalive(void **state)
+{
+        static const struct script_case cases[] = {
+                { "a probe, answered",
+                  .set = { .keepalive_us = 20000000 },
+                  .lines = { OPEN_PLAIN, "+19990", "> none", "+20", "> . 0:0 ack 1", "< . 1:0 ack 1", "+19000", "> none",
+                             "+1100", "> . 0:0 ack 1" } },
+                { "three probes unanswered",
+                  .set = { .keepalive_us = 20000000 },
+                  .lines = { OPEN_PLAIN, "+20010", "> . 0:0", "+10000", "> . 0:0", "+10000", "> . 0:0", "+10000", "> R. 1:0",
+                             "event TIMEOUT", "event none", "conns 0" } },
+                { "none wanted, none sent", .lines = { OPEN_PLAIN, "+4000000", "> none", "conns 1" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
+static void test_rtt(void **state)
+{
+        static const struct {
+                const char *name;
+                uint32_t samples_us[4];
+                uint32_t want_srtt_us, want_rttvar_us, want_rto_ms;
+        } cases[] = {
+                { "first", { 100000 }, 100000, 50000, 1000 },
+                { "first, slow", { 800000 }, 800000, 400000, 2400 },
+                { "second", { 800000, 400000 }, 750000, 400000, 2350 },
+                { "steady", { 2000000, 2000000, 2000000, 2000000 }, 2000000, 421875, 3688 },
+                { "none shorter than a microsecond", { 1, 1, 1, 1 }, 1, 0, 1000 },
+                { "never above a minute", { 60000000 }, 60000000, 30000000, 60000 },
+        };
+
+        for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+                struct tcp_conn conn = { .backoff = 3 };
+
+                for (unsigned s = 0; s < 4 && cases[i].samples_us[s]; s++)
+                        rexmit_rtt_sample(&conn, cases[i].samples_us[s]);
+                if (conn.srtt_us != cases[i].want_srtt_us || conn.rttvar_us != cases[i].want_rttvar_us ||
+                    conn.rto_ms != cases[i].want_rto_ms || conn.backoff != 0)
+                        fail_msg("%s: got %u %u %u", cases[i].name, conn.srtt_us, conn.rttvar_us, conn.rto_ms);
+                conn.backoff = 2;
+                assert_int_equal(rexmit_rto_ms(&conn), MIN(4 * cases[i].want_rto_ms, 60000u));
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_timeout),  cmocka_unit_test(test_recovery),  cmocka_unit_test(test_window),
+                cmocka_unit_test(test_path_mtu), cmocka_unit_test(test_keepalive), cmocka_unit_test(test_rtt),
+        };
+
+        return cmocka_run_group_tests(tests, script_setup, NULL);
+}
