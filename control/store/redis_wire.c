@@ -552,15 +552,6 @@ static bool is_id(const redisReply *reply)
         return second > 0 && second <= 20 && first + 1 + second == (size_t)reply->len;
 }
 
-static bool is_id_after(const char *a, const char *b)
-{
-        uint64_t a_ms = strtoull(a, NULL, 10), b_ms = strtoull(b, NULL, 10);
-
-        if (a_ms != b_ms)
-                return a_ms > b_ms;
-        return strtoull(strchr(a, '-') + 1, NULL, 10) > strtoull(strchr(b, '-') + 1, NULL, 10);
-}
-
 /* The id of the first (XRANGE) or last (XREVRANGE) change of every stream; "0-0" for an empty one. */
 static int read_ends(struct redis_wire *wire, const char *verb, struct wire_id id[WIRE_STREAMS],
                      char reterr[200])
@@ -617,7 +608,7 @@ int wire_is_trimmed(struct redis_wire *wire, const struct wire_id id[WIRE_STREAM
 
         *ret_trimmed = false;
         for (unsigned i = 0; i < WIRE_STREAMS && r == 0; i++) {
-                if (strcmp(id[i].text, "0-0") != 0 && is_id_after(head[i].text, id[i].text))
+                if (strcmp(id[i].text, "0-0") != 0 && wire_id_is_after(head[i].text, id[i].text))
                         *ret_trimmed = true;
         }
         return r;
@@ -656,7 +647,7 @@ static int take_stream(const struct redis_wire *wire, const redisReply *part, st
                 const redisReply *change = list->element[i];
 
                 if (change->type != REDIS_REPLY_ARRAY || change->elements != 2 ||
-                    !is_id(change->element[0]) || !is_id_after(change->element[0]->str, id[stream].text))
+                    !is_id(change->element[0]) || !wire_id_is_after(change->element[0]->str, id[stream].text))
                         return -EBADMSG;
                 memcpy(id[stream].text, change->element[0]->str, (size_t)change->element[0]->len + 1);
                 take_change(wire, change->element[1], rows);

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/shared/bug.h"
 #include "dataplane/shared/grey_table.h"
@@ -29,6 +31,16 @@ struct redis_wire;
 struct wire_id {
         char text[WIRE_ID_MAX];
 };
+
+/* Is a later than b? Both as Redis writes them: "milliseconds-sequence". */
+static inline bool wire_id_is_after(const char *a, const char *b)
+{
+        uint64_t a_ms = strtoull(a, NULL, 10), b_ms = strtoull(b, NULL, 10);
+
+        if (a_ms != b_ms)
+                return a_ms > b_ms;
+        return strtoull(strchr(a, '-') + 1, NULL, 10) > strtoull(strchr(b, '-') + 1, NULL, 10);
+}
 
 /* What a call brought. row[] has room for WIRE_ROWS_MAX. */
 struct wire_rows {
