@@ -38,17 +38,19 @@ static void gather(const struct compile *compile, struct part parts[PARTS])
                 { offsetof(struct image, domain_slots), compile->slots, compile->slots_count, 4 },
                 { offsetof(struct image, networks.v4_starts), flat->v4_starts, flat->v4_count, 4 },
                 { offsetof(struct image, networks.v4_classes), flat->v4_classes, flat->v4_count, 1 },
-                { offsetof(struct image, networks.v4_index), flat->v4_index, (1u << flat->v4_index_bits) + 1, 4 },
+                { offsetof(struct image, networks.v4_index), flat->v4_index, (1u << flat->v4_index_bits) + 1,
+                  4 },
                 { offsetof(struct image, networks.v6_starts), flat->v6_starts, flat->v6_count,
                   sizeof(struct image_v6) },
                 { offsetof(struct image, networks.v6_classes), flat->v6_classes, flat->v6_count, 1 },
         };
 
         static_assert(ARRAY_LEN(tables) + ARRAY_LEN(rest) + 1 == PARTS, "texts come first");
-        parts[0] = (struct part){ offsetof(struct image, texts), compile->texts, (uint32_t)compile->texts_len, 1 };
+        parts[0] =
+            (struct part){ offsetof(struct image, texts), compile->texts, (uint32_t)compile->texts_len, 1 };
         for (unsigned i = 0; i < ARRAY_LEN(tables); i++)
-                parts[1 + i] = (struct part){ tables[i].section, tables[i].table->items, tables[i].table->count,
-                                              tables[i].table->each };
+                parts[1 + i] = (struct part){ tables[i].section, tables[i].table->items,
+                                              tables[i].table->count, tables[i].table->each };
         memcpy(parts + 1 + ARRAY_LEN(tables), rest, sizeof(rest));
 }
 
@@ -82,7 +84,8 @@ int compile_build(struct compile *compile, void **ret_image, size_t *ret_len)
 
                 memcpy(&section, (const uint8_t *)image + parts[i].section, sizeof(section));
                 if (section.count > 0)
-                        memcpy((uint8_t *)image + section.offset, parts[i].items, section.count * parts[i].each);
+                        memcpy((uint8_t *)image + section.offset, parts[i].items,
+                               section.count * parts[i].each);
         }
         image->networks.v4_index_bits = compile->flat.v4_index_bits;
         image->magic = IMAGE_MAGIC;

@@ -34,7 +34,8 @@ static bool is_none(const struct addr *addr)
 
 static bool is_inside(const struct addr *addr, const struct image_address *network)
 {
-        struct addr a = addr_mask(addr, network->prefix_len), b = addr_mask(&network->addr, network->prefix_len);
+        struct addr a = addr_mask(addr, network->prefix_len),
+                    b = addr_mask(&network->addr, network->prefix_len);
 
         return addr_is_v4(addr) == addr_is_v4(&network->addr) && addr_is_equal(&a, &b);
 }
@@ -86,7 +87,8 @@ static void check_ports(struct compile *compile)
                         if (addr_is_equal(&COMPILE_ITEM(compile, addresses, struct image_address, i)->addr,
                                           &COMPILE_ITEM(compile, addresses, struct image_address, k)->addr)) {
                                 mark = compile_enter(compile, "ports");
-                                compile_error(compile, compile->addresses.nodes[i], "expected each address once");
+                                compile_error(compile, compile->addresses.nodes[i],
+                                              "expected each address once");
                                 compile_leave(compile, mark);
                                 break;
                         }
@@ -100,8 +102,10 @@ static bool is_same_front(const struct compile *compile, const struct image_list
         for (uint32_t i = 0; a->tcp_port == b->tcp_port && i < a->fronts.count; i++) {
                 for (uint32_t k = 0; k < b->fronts.count; k++) {
                         if (addr_is_equal(
-                                &COMPILE_ITEM(compile, fronts, struct image_address, a->fronts.first + i)->addr,
-                                &COMPILE_ITEM(compile, fronts, struct image_address, b->fronts.first + k)->addr))
+                                &COMPILE_ITEM(compile, fronts, struct image_address, a->fronts.first + i)
+                                     ->addr,
+                                &COMPILE_ITEM(compile, fronts, struct image_address, b->fronts.first + k)
+                                     ->addr))
                                 return true;
                 }
         }
@@ -116,7 +120,8 @@ static void check_listeners(struct compile *compile)
         if (list && list->kind == TREE_LIST && list->count == 0)
                 compile_error(compile, list, "expected at least one listener");
         for (uint32_t i = 0; i < compile->listeners.count; i++) {
-                const struct image_listener *listener = COMPILE_ITEM(compile, listeners, struct image_listener, i);
+                const struct image_listener *listener =
+                    COMPILE_ITEM(compile, listeners, struct image_listener, i);
 
                 for (uint32_t k = 0; k < i; k++) {
                         if (is_same_front(compile, listener,
@@ -158,12 +163,13 @@ static void check_pools(struct compile *compile)
                 size_t pool_mark = compile_enter(compile, compile_string(compile, pool->name));
 
                 if (pool->down_code != 421 && pool->down_code != 451)
-                        error_at(compile, compile->pools.nodes[i], "down_code", NULL, "expected 451 or 421; found %u",
-                                 pool->down_code);
+                        error_at(compile, compile->pools.nodes[i], "down_code", NULL,
+                                 "expected 451 or 421; found %u", pool->down_code);
                 compile_enter(compile, "servers");
                 for (uint32_t k = 0; k < pool->servers.count; k++) {
                         uint32_t number = pool->servers.first + k;
-                        const struct image_server *server = COMPILE_ITEM(compile, servers, struct image_server, number);
+                        const struct image_server *server =
+                            COMPILE_ITEM(compile, servers, struct image_server, number);
                         size_t item_mark = compile_enter_item(compile, k);
 
                         if (compile->ports.count > 0 && !is_none(&server->addr) &&
@@ -195,7 +201,8 @@ static void check_zones(struct compile *compile)
                 if (zone->ttl_min_sec > zone->ttl_max_sec)
                         error_at(compile, node, "ttl_min", NULL, "expected at most ttl_max");
                 if (compile_find(compile, &compile->zones, compile_string(compile, zone->name)) != (int)i)
-                        error_at(compile, node, "name", NULL, "expected each name once; the usual name is the zone");
+                        error_at(compile, node, "name", NULL,
+                                 "expected each name once; the usual name is the zone");
                 compile_leave(compile, item_mark);
         }
         compile_leave(compile, mark);
@@ -212,8 +219,8 @@ static void check_placeholders(struct compile *compile, const struct tree_node *
                         i++;
                 if (known[i])
                         continue;
-                error_at(compile, map, key, "text", "expected no placeholders but %s, %s and %s", known[0], known[1],
-                         known[2]);
+                error_at(compile, map, key, "text", "expected no placeholders but %s, %s and %s", known[0],
+                         known[1], known[2]);
                 return;
         }
 }
@@ -229,19 +236,23 @@ static void check_reply(struct compile *compile, const struct tree_node *map, co
                 error_at(compile, map, key, "code", "expected %s; found %u", codes_text, reply->code);
         else if (reply->enhanced[0] != reply->code / 100)
                 error_at(compile, map, key, "enhanced", "expected class %u, as code %u has; found %u.%u.%u",
-                         reply->code / 100u, reply->code, reply->enhanced[0], reply->enhanced[1], reply->enhanced[2]);
+                         reply->code / 100u, reply->code, reply->enhanced[0], reply->enhanced[1],
+                         reply->enhanced[2]);
 }
 
-static void check_policy(struct compile *compile, const struct image_policy *policy, const struct tree_node *map)
+static void check_policy(struct compile *compile, const struct image_policy *policy,
+                         const struct tree_node *map)
 {
-        static const uint16_t grey_codes[] = { 421, 450, 451, 0 }, reject_codes[] = { 421, 450, 451, 550, 554, 0 };
+        static const uint16_t grey_codes[] = { 421, 450, 451, 0 },
+                              reject_codes[] = { 421, 450, 451, 550, 554, 0 };
         static const char *const grey_known[] = { "{seconds}", "{client}", "{host}", NULL };
         static const char *const reject_known[] = { "{zone}", "{client}", "{host}", NULL };
         const struct image_greylist *grey = &policy->greylist;
         const struct image_score *score = policy->score;
 
         if (grey->block_sec >= grey->window_sec)
-                error_at(compile, map, "greylist", "block", "expected less than window (%us)", grey->window_sec);
+                error_at(compile, map, "greylist", "block", "expected less than window (%us)",
+                         grey->window_sec);
         if (grey->window_sec > grey->life_sec)
                 error_at(compile, map, "greylist", "window", "expected at most life (%us)", grey->life_sec);
         if (score[IMAGE_LEVEL_MEDIUM].threshold < score[IMAGE_LEVEL_LOW].threshold)
@@ -278,7 +289,8 @@ static void check_rest(struct compile *compile)
         size_t mark = compile_enter(compile, "dns");
 
         if (image->dns.ptr_ttl_min_sec > image->dns.ptr_ttl_max_sec)
-                error_at(compile, tree_get(compile->root, "dns"), "ptr_ttl_min", NULL, "expected at most ptr_ttl_max");
+                error_at(compile, tree_get(compile->root, "dns"), "ptr_ttl_min", NULL,
+                         "expected at most ptr_ttl_max");
         compile_leave(compile, mark);
         mark = compile_enter(compile, "store");
         if (redis->host.len > 0 && redis->unix_path.len > 0)

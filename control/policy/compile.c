@@ -164,9 +164,9 @@ static void compile_init(struct compile *compile, const struct policy_options *o
 static void compile_done(struct compile *compile)
 {
         struct compile_table *tables[] = {
-                &compile->ports, &compile->addresses, &compile->listeners, &compile->fronts,
-                &compile->pools, &compile->servers, &compile->zones, &compile->codes,
-                &compile->policies, &compile->domains, &compile->resolvers,
+                &compile->ports,    &compile->addresses, &compile->listeners, &compile->fronts,
+                &compile->pools,    &compile->servers,   &compile->zones,     &compile->codes,
+                &compile->policies, &compile->domains,   &compile->resolvers,
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(tables); i++)
@@ -186,11 +186,12 @@ static bool does_fit(struct compile *compile, const struct image *image)
         policy_sizing(image, &sizing);
         if (compile->options->memory_bytes == 0 || sizing.total_bytes <= compile->options->memory_bytes)
                 return true;
-        compile_error(compile, tree_get(compile->root, "store"),
-                      "expected node.memory, store.grey_entries and store.client_entries that need at most %llu MB, "
-                      "what this machine has; they need %llu MB",
-                      (unsigned long long)compile->options->memory_bytes >> 20,
-                      (unsigned long long)sizing.total_bytes >> 20);
+        compile_error(
+            compile, tree_get(compile->root, "store"),
+            "expected node.memory, store.grey_entries and store.client_entries that need at most %llu MB, "
+            "what this machine has; they need %llu MB",
+            (unsigned long long)compile->options->memory_bytes >> 20,
+            (unsigned long long)sizing.total_bytes >> 20);
         return false;
 }
 
@@ -223,7 +224,8 @@ static int compile_run(struct compile *compile, void **ret_image, size_t *ret_le
                 return r == -E2BIG ? -EINVAL : r;
         /* What the dataplane would refuse is our bug, but no reason to crash an operator's push. */
         if (image_check(*ret_image, *ret_len, reason) < 0) {
-                compile_error(compile, NULL, "the image is not valid (a bug of this program): %.150s", reason);
+                compile_error(compile, NULL, "the image is not valid (a bug of this program): %.150s",
+                              reason);
                 free(*ret_image);
                 return -EBADMSG;
         }
@@ -249,7 +251,8 @@ static char *read_file(struct tree *tree, const char *path, size_t *ret_len)
                 goto out;
         }
         if (!S_ISREG(st.st_mode) || st.st_size > (off_t)POLICY_FILE_MAX) {
-                tree_error_at(tree, path, 1, 1, "", "expected a regular file of at most %u MB", POLICY_FILE_MAX >> 20);
+                tree_error_at(tree, path, 1, 1, "", "expected a regular file of at most %u MB",
+                              POLICY_FILE_MAX >> 20);
                 goto out;
         }
         text = malloc((size_t)st.st_size + 1);

@@ -29,8 +29,8 @@ struct compile {
         const struct policy_options *options;
         struct image image; /* the single settings, in place; sections are filled by build.c */
 
-        struct compile_table ports, addresses, listeners, fronts, pools, servers, zones, codes, policies, domains,
-            resolvers;
+        struct compile_table ports, addresses, listeners, fronts, pools, servers, zones, codes, policies,
+            domains, resolvers;
         struct networks networks;
         struct networks_flat flat;
         struct policy_zone_book zone_book; /* given back to the caller on success */
@@ -44,7 +44,7 @@ struct compile {
         size_t path_len;
 
         const struct tree_node *locked; /* list of keys that only the policy "default" may set, or NULL */
-        size_t locked_from;             /* where in path the key of a policy begins; 0: nothing is locked here */
+        size_t locked_from; /* where in path the key of a policy begins; 0: nothing is locked here */
 };
 
 /* ---- path and errors -------------------------------------------------------------------------------- */
@@ -85,7 +85,8 @@ void decode_defaults(struct compile *compile, const struct schema *schema, void 
  * Read the plain values of a mapping, and of mappings below. Unknown keys, wrong values and missing required
  * keys are errors. Rows of other types are left to the caller, who finds them by tree_get().
  */
-void decode_map(struct compile *compile, const struct schema *schema, const struct tree_node *map, void *base);
+void decode_map(struct compile *compile, const struct schema *schema, const struct tree_node *map,
+                void *base);
 
 /* Has the operator locked the key at hand against all policies but "default"? */
 bool decode_is_locked(const struct compile *compile);

@@ -66,7 +66,8 @@ static bool read_number(const struct schema_row *row, const char *text, int64_t 
 static bool read_enum(const struct schema_row *row, const char *text, int64_t *ret)
 {
         for (unsigned i = 0; row->names[i]; i++) {
-                if (strcmp(row->names[i], text) == 0 && (row->allowed == 0 || (row->allowed & 1u << i) != 0)) {
+                if (strcmp(row->names[i], text) == 0 &&
+                    (row->allowed == 0 || (row->allowed & 1u << i) != 0)) {
                         *ret = i;
                         return true;
                 }
@@ -124,7 +125,8 @@ static bool decode_value(struct compile *compile, const struct schema_row *row, 
         default:
                 if (!is_valid_text(row, text, lower))
                         return false;
-                *(struct image_text *)field = compile_text(compile, row->type == SCHEMA_HOSTNAME ? lower : text);
+                *(struct image_text *)field =
+                    compile_text(compile, row->type == SCHEMA_HOSTNAME ? lower : text);
                 return true;
         }
 }
@@ -137,7 +139,8 @@ void decode_defaults(struct compile *compile, const struct schema *schema, void 
                 if (row->type == SCHEMA_MAP) {
                         decode_defaults(compile, row->below, base);
                 } else if (is_plain(row) && row->fallback) {
-                        bool is_valid = decode_value(compile, row, row->fallback, (uint8_t *)base + row->offset);
+                        bool is_valid =
+                            decode_value(compile, row, row->fallback, (uint8_t *)base + row->offset);
 
                         BUG_ON(!is_valid);
                 }
@@ -151,7 +154,8 @@ bool decode_is_locked(const struct compile *compile)
         for (uint32_t i = 0; i < compile->locked->count; i++) {
                 const struct tree_node *item = compile->locked->items[i];
 
-                if (item->kind == TREE_SCALAR && strcmp(item->text, compile->path + compile->locked_from) == 0)
+                if (item->kind == TREE_SCALAR &&
+                    strcmp(item->text, compile->path + compile->locked_from) == 0)
                         return true;
         }
         return false;
@@ -214,7 +218,8 @@ void decode_map(struct compile *compile, const struct schema *schema, const stru
                 if (!row->is_required || tree_get(map, row->key))
                         continue;
                 mark = compile_enter(compile, row->key);
-                compile_error(compile, map, "missing; expected %s", schema_expected(row, expected, sizeof(expected)));
+                compile_error(compile, map, "missing; expected %s",
+                              schema_expected(row, expected, sizeof(expected)));
                 compile_leave(compile, mark);
         }
 }

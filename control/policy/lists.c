@@ -27,7 +27,8 @@ static const struct tree_node *item_at(const struct tree_node *node, uint32_t i)
 }
 
 /* The list behind a key of map, or NULL when there is none or (an error was added) it is something else. */
-static const struct tree_node *list_behind(struct compile *compile, const struct tree_node *map, const char *key)
+static const struct tree_node *list_behind(struct compile *compile, const struct tree_node *map,
+                                           const char *key)
 {
         const struct tree_node *node = tree_get(map, key);
         size_t mark;
@@ -35,7 +36,8 @@ static const struct tree_node *list_behind(struct compile *compile, const struct
         if (!node || tree_is_nothing(node) || node->kind == TREE_LIST)
                 return node && node->kind == TREE_LIST ? node : NULL;
         mark = compile_enter(compile, key);
-        compile_error(compile, node, "expected a list; found a %s", node->kind == TREE_MAP ? "mapping" : "value");
+        compile_error(compile, node, "expected a list; found a %s",
+                      node->kind == TREE_MAP ? "mapping" : "value");
         compile_leave(compile, mark);
         return NULL;
 }
@@ -116,7 +118,8 @@ void compile_ports(struct compile *compile)
 static const struct image_address *find_address(const struct compile *compile, const struct addr *addr)
 {
         for (uint32_t i = 0; i < compile->addresses.count; i++) {
-                const struct image_address *address = COMPILE_ITEM(compile, addresses, struct image_address, i);
+                const struct image_address *address =
+                    COMPILE_ITEM(compile, addresses, struct image_address, i);
 
                 if (addr_is_equal(&address->addr, addr))
                         return address;
@@ -124,7 +127,8 @@ static const struct image_address *find_address(const struct compile *compile, c
         return NULL;
 }
 
-static void listener_fronts(struct compile *compile, const struct tree_node *map, struct image_listener *listener)
+static void listener_fronts(struct compile *compile, const struct tree_node *map,
+                            struct image_listener *listener)
 {
         const struct schema_row *row = schema_find(&schema_listener, "front");
         const struct tree_node *list = tree_get(map, row->key);
@@ -145,8 +149,8 @@ static void listener_fronts(struct compile *compile, const struct tree_node *map
                 if (!address && compile->addresses.count == 0)
                         continue; /* said already: there are no ports */
                 if (!address) {
-                        compile_error(compile, item, "expected an address of one of the ports; found \"%.60s\"",
-                                      item->text);
+                        compile_error(compile, item,
+                                      "expected an address of one of the ports; found \"%.60s\"", item->text);
                         continue;
                 }
                 front = compile_table_add(compile, &compile->fronts, item);
@@ -159,10 +163,12 @@ static void listener_fronts(struct compile *compile, const struct tree_node *map
         compile_leave(compile, mark);
 }
 
-static void listener_policy(struct compile *compile, const struct tree_node *map, struct image_listener *listener)
+static void listener_policy(struct compile *compile, const struct tree_node *map,
+                            struct image_listener *listener)
 {
         const struct tree_node *node = tree_get(map, "policy");
-        int found = node && node->kind == TREE_SCALAR ? compile_find(compile, &compile->policies, node->text) : -1;
+        int found =
+            node && node->kind == TREE_SCALAR ? compile_find(compile, &compile->policies, node->text) : -1;
         size_t mark;
 
         if (!node)
@@ -182,7 +188,8 @@ void compile_listeners(struct compile *compile)
 
         for (uint32_t i = 0; list && i < list->count; i++) {
                 size_t item_mark = compile_enter_item(compile, i);
-                struct image_listener *listener = compile_table_add(compile, &compile->listeners, list->items[i]);
+                struct image_listener *listener =
+                    compile_table_add(compile, &compile->listeners, list->items[i]);
 
                 if (listener) {
                         decode_defaults(compile, &schema_listener, listener);
@@ -237,7 +244,8 @@ void compile_pools(struct compile *compile)
 
                 if (pool) {
                         if (!value_is_name(pools->keys[i]->text))
-                                compile_error(compile, pools->keys[i], "expected a name of letters, digits, '-', '_' and '.'");
+                                compile_error(compile, pools->keys[i],
+                                              "expected a name of letters, digits, '-', '_' and '.'");
                         pool->name = compile_text(compile, pools->keys[i]->text);
                         decode_defaults(compile, &schema_pool, pool);
                         decode_map(compile, &schema_pool, pools->items[i], pool);
@@ -262,7 +270,8 @@ void compile_resolvers(struct compile *compile)
                 const struct tree_node *item = item_at(list, i);
                 struct image_resolver read = { 0 };
 
-                if (item->kind != TREE_SCALAR || !value_address_port(item->text, 53, &read.addr, &read.port)) {
+                if (item->kind != TREE_SCALAR ||
+                    !value_address_port(item->text, 53, &read.addr, &read.port)) {
                         compile_misfit(compile, row, item);
                         continue;
                 }
@@ -305,7 +314,8 @@ static void read_list(struct compile *compile, const struct tree_node *at, const
         unsigned stop = errors->count + errors->dropped + LIST_ERRORS_MAX;
         uint32_t number = 0;
 
-        while (!compile->tree.no_memory && errors->count + errors->dropped < stop && fgets(line, sizeof(line), file)) {
+        while (!compile->tree.no_memory && errors->count + errors->dropped < stop &&
+               fgets(line, sizeof(line), file)) {
                 size_t start = strspn(line, " \t"), len = strcspn(line + start, " \t\r\n#");
                 size_t after = start + len + strspn(line + start + len, " \t\r\n");
                 uint8_t prefix_len;
@@ -386,7 +396,8 @@ void compile_networks(struct compile *compile)
                 size_t list_mark = compile_enter(compile, lists[k].key);
 
                 for (uint32_t i = 0; i < item_count(list); i++)
-                        network_item(compile, schema_find(schema, lists[k].key), item_at(list, i), lists[k].class);
+                        network_item(compile, schema_find(schema, lists[k].key), item_at(list, i),
+                                     lists[k].class);
                 compile_leave(compile, list_mark);
         }
         compile_leave(compile, mark);

@@ -22,7 +22,8 @@ struct pieces {
         uint32_t count;
 };
 
-int networks_add(struct networks *networks, const struct addr *addr, uint8_t prefix_len, enum image_class class)
+int networks_add(struct networks *networks, const struct addr *addr, uint8_t prefix_len,
+                 enum image_class class)
 {
         if (networks->count == POLICY_LIST_MAX)
                 return -ENOSPC;
@@ -35,7 +36,7 @@ int networks_add(struct networks *networks, const struct addr *addr, uint8_t pre
                 networks->entries = entries;
                 networks->room = room;
         }
-        networks->entries[networks->count++] = (struct network){ *addr, prefix_len, (uint8_t)class };
+        networks->entries[networks->count++] = (struct network){ *addr, prefix_len, (uint8_t) class };
         return 0;
 }
 
@@ -100,8 +101,8 @@ static void cut(const struct network *entries, uint32_t count, address_number fi
                 for (; open[depth - 1].end < start; depth--)
                         add_piece(ret, open[depth - 1].end + 1, open[depth - 2].class);
                 BUG_ON(depth > NESTED_MAX);
-                open[depth].end = host_bits == 128 ? ~(address_number)0
-                                                   : start + (((address_number)1 << host_bits) - 1);
+                open[depth].end =
+                    host_bits == 128 ? ~(address_number)0 : start + (((address_number)1 << host_bits) - 1);
                 open[depth].class = entries[i].class;
                 add_piece(ret, start, open[depth++].class);
         }

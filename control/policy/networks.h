@@ -33,8 +33,8 @@ struct networks_flat {
 };
 
 /* Add one prefix. Returns 0, -ENOSPC beyond POLICY_LIST_MAX, -ENOMEM. networks_done() frees. */
-int networks_add(struct networks *networks, const struct addr *addr, uint8_t prefix_len, enum image_class class)
-        MUST_CHECK;
+int networks_add(struct networks *networks, const struct addr *addr, uint8_t prefix_len,
+                 enum image_class class) MUST_CHECK;
 void networks_done(struct networks *networks);
 
 /*

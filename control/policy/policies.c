@@ -99,7 +99,8 @@ static void check_locked(struct compile *compile, const struct tree_node *map, b
 static bool compile_policy(struct compile *compile, uint32_t i, uint8_t *progress, unsigned depth);
 
 /* The index of the policy that this one inherits, made first; -1 (an error was added) for none. */
-static int make_parent(struct compile *compile, const struct tree_node *map, uint8_t *progress, unsigned depth)
+static int make_parent(struct compile *compile, const struct tree_node *map, uint8_t *progress,
+                       unsigned depth)
 {
         const struct tree_node *node = tree_get(map, "inherit");
         int parent = 0;
@@ -117,7 +118,8 @@ static int make_parent(struct compile *compile, const struct tree_node *map, uin
         if (parent < 0)
                 compile_misfit(compile, schema_find(&schema_policy, "inherit"), node);
         else
-                compile_error(compile, node, "expected policies that do not inherit each other, at most %d deep",
+                compile_error(compile, node,
+                              "expected policies that do not inherit each other, at most %d deep",
                               INHERIT_MAX);
         compile_leave(compile, mark);
         return -1;
@@ -202,7 +204,8 @@ void compile_policies(struct compile *compile)
                 if (strcmp(name, "default") == 0)
                         continue;
                 if (!value_is_name(name))
-                        compile_error(compile, map->keys[i], "expected a name of letters, digits, '-', '_' and '.'");
+                        compile_error(compile, map->keys[i],
+                                      "expected a name of letters, digits, '-', '_' and '.'");
                 else if (!add_policy(compile, name, map->items[i]))
                         break;
         }
@@ -228,12 +231,14 @@ static int reference(struct compile *compile, const struct tree_node *map, const
         if (node)
                 compile_misfit(compile, schema_find(&schema_domain, key), node);
         else if (table->count > 0)
-                compile_error(compile, map, "missing; expected the name of one of the %u pools", table->count);
+                compile_error(compile, map, "missing; expected the name of one of the %u pools",
+                              table->count);
         compile_leave(compile, mark);
         return -1;
 }
 
-static void compile_domain(struct compile *compile, const struct tree_node *key, const struct tree_node *value)
+static void compile_domain(struct compile *compile, const struct tree_node *key,
+                           const struct tree_node *value)
 {
         bool is_wildcard = strncmp(key->text, "*.", 2) == 0;
         struct image_domain *domain;
@@ -241,7 +246,8 @@ static void compile_domain(struct compile *compile, const struct tree_node *key,
         int pool, policy;
 
         if (!value_hostname(key->text + 2 * is_wildcard, name + 2 * is_wildcard)) {
-                compile_error(compile, key, "expected a domain such as example.org, or *.example.org for all below it");
+                compile_error(compile, key,
+                              "expected a domain such as example.org, or *.example.org for all below it");
                 return;
         }
         decode_map(compile, &schema_domain, value, &(struct image_domain){ 0 });
@@ -271,8 +277,10 @@ static bool fill_slots(struct compile *compile, uint32_t *slots, uint32_t count)
 
                         if (++probes == IMAGE_PROBES_MAX)
                                 return false;
-                        if (strcmp(compile_string(compile, COMPILE_ITEM(compile, domains, struct image_domain,
-                                                                        other)->name), name) == 0)
+                        if (strcmp(compile_string(
+                                       compile,
+                                       COMPILE_ITEM(compile, domains, struct image_domain, other)->name),
+                                   name) == 0)
                                 compile_error(compile, compile->domains.nodes[i],
                                               "expected each domain once; %s is there already", name);
                 }

@@ -45,8 +45,8 @@ struct policy_zone_book {
 uint64_t policy_zone_key(const char *domain, const struct image_codes *codes, uint32_t count);
 
 struct policy_options {
-        uint32_t generation; /* the version number that goes into the image; at least 1 */
-        uint64_t now_sec;    /* wall clock */
+        uint32_t generation;   /* the version number that goes into the image; at least 1 */
+        uint64_t now_sec;      /* wall clock */
         uint64_t memory_bytes; /* a policy that needs more is refused (policy_machine_bytes()); 0: any */
         struct policy_zone_book *zones; /* read, and on success added to; NULL: numbers from 0 */
 };
@@ -78,15 +78,16 @@ size_t policy_errors_text(const struct policy_errors *errors, char *buf, size_t 
 /* What a policy costs. */
 struct policy_sizing {
         uint64_t image_bytes;
-        uint64_t grey_table_bytes;   /* 24 bytes a triplet: 16 at 67 % load */
+        uint64_t grey_table_bytes; /* 24 bytes a triplet: 16 at 67 % load */
         uint64_t client_table_bytes;
-        uint64_t packet_bytes;       /* node.memory */
+        uint64_t packet_bytes; /* node.memory */
         uint64_t total_bytes;
-        uint32_t hugepages_2m;       /* for the packet memory */
-        uint32_t dns_queries_v4;     /* for a client never seen before: zones, PTR and its confirmation */
+        uint32_t hugepages_2m;   /* for the packet memory */
+        uint32_t dns_queries_v4; /* for a client never seen before: zones, PTR and its confirmation */
         uint32_t dns_queries_v6;
-        uint32_t greeting_delay_ms;  /* longest time until the first verdict of a session */
-        uint32_t greylist_delay_sec; /* shortest time a new triplet waits, of the policy where it is longest */
+        uint32_t greeting_delay_ms; /* longest time until the first verdict of a session */
+        uint32_t
+            greylist_delay_sec; /* shortest time a new triplet waits, of the policy where it is longest */
 };
 
 /* The memory of this machine, or 0 when it cannot be told. */

@@ -54,7 +54,8 @@ static struct tree_node *node_new(struct reader *reader, enum tree_kind kind, co
         return node;
 }
 
-static int anchor_add(struct reader *reader, const char *name, struct tree_node *node, const yaml_mark_t *mark)
+static int anchor_add(struct reader *reader, const char *name, struct tree_node *node,
+                      const yaml_mark_t *mark)
 {
         if (!name || *name == '\0')
                 return 0;
@@ -184,7 +185,8 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event)
                 return refuse(reader, &event->start_mark, "expected no tag: types come from the keys");
         for (size_t i = 0; i < len; i++) {
                 if (value[i] < ' ' || value[i] == 0x7f)
-                        return refuse(reader, &event->start_mark, "expected text of one line without control characters");
+                        return refuse(reader, &event->start_mark,
+                                      "expected text of one line without control characters");
         }
         node = node_new(reader, TREE_SCALAR, &event->start_mark);
         text = tree_alloc(reader->tree, len + 1);
@@ -257,8 +259,9 @@ static int read_failed(struct reader *reader, const yaml_parser_t *parser)
                          parser->problem ? parser->problem : "unreadable", parser->problem_offset);
                 return refuse(reader, &(yaml_mark_t){ 0 }, message);
         }
-        snprintf(message, sizeof(message), "expected YAML: %s%s%s", parser->problem ? parser->problem : "unreadable",
-                 parser->context ? ", " : "", parser->context ? parser->context : "");
+        snprintf(message, sizeof(message), "expected YAML: %s%s%s",
+                 parser->problem ? parser->problem : "unreadable", parser->context ? ", " : "",
+                 parser->context ? parser->context : "");
         return refuse(reader, mark, message);
 }
 
@@ -271,7 +274,8 @@ int tree_read(struct tree *tree, uint32_t file, const char *name, const char *ya
 
         tree->files[file] = name;
         if (len > POLICY_FILE_MAX) {
-                tree_error_at(tree, name, 1, 1, "", "expected at most %u bytes; found %zu", POLICY_FILE_MAX, len);
+                tree_error_at(tree, name, 1, 1, "", "expected at most %u bytes; found %zu", POLICY_FILE_MAX,
+                              len);
                 return -EINVAL;
         }
         reader = tree_alloc(tree, sizeof(*reader));
@@ -296,7 +300,8 @@ int tree_read(struct tree *tree, uint32_t file, const char *name, const char *ya
         if (r < 0)
                 return r;
         if (!reader->root || reader->root->kind != TREE_MAP) {
-                tree_error_at(tree, name, 1, 1, "", "expected a mapping of keys such as node, listeners and domains");
+                tree_error_at(tree, name, 1, 1, "",
+                              "expected a mapping of keys such as node, listeners and domains");
                 return -EINVAL;
         }
         tree->roots[file] = reader->root;

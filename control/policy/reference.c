@@ -11,41 +11,56 @@
 static const char intro_yaml[] =
     "# Every key of a policy with its default, made from control/policy/schema_*.c: do not edit.\n"
     "#\n"
-    "# A policy needs only what minimal.yaml has. A key behind \"# \" has no constant default; what stands there is\n"
+    "# A policy needs only what minimal.yaml has. A key behind \"# \" has no constant default; what stands "
+    "there is\n"
     "# an example. Times: 500ms 30s 4m 2h 36d. Sizes: 64kB 20MB 1GB, of 1024. Counts: 500 20k 1M, of 1000.\n"
     "\n";
 
 static const char intro_markdown[] =
     "# Configuration\n"
     "\n"
-    "Made from `control/policy/schema_*.c` by `greyline-reference markdown`: do not edit. The same keys with their\n"
-    "defaults, as a policy that can be pushed, are in `yaml/reference.yaml`; the least that a policy needs is in\n"
+    "Made from `control/policy/schema_*.c` by `greyline-reference markdown`: do not edit. The same keys with "
+    "their\n"
+    "defaults, as a policy that can be pushed, are in `yaml/reference.yaml`; the least that a policy needs "
+    "is in\n"
     "`yaml/minimal.yaml`.\n"
     "\n"
-    "- `greylinectl policy check FILE` says what is wrong, and what a policy costs; `policy push FILE` makes it the\n"
+    "- `greylinectl policy check FILE` says what is wrong, and what a policy costs; `policy push FILE` makes "
+    "it the\n"
     "  running one. An error is one line, `file:line:column: key: what was expected`; up to 20 are shown.\n"
-    "- **Times** are written `500ms`, `30s`, `4m`, `2h`, `36d`; **sizes** `64kB`, `20MB`, `1GB` (1 kB is 1024 bytes);\n"
+    "- **Times** are written `500ms`, `30s`, `4m`, `2h`, `36d`; **sizes** `64kB`, `20MB`, `1GB` (1 kB is "
+    "1024 bytes);\n"
     "  **counts** `500`, `20k`, `1M` (1 k is 1000).\n"
     "- Where a list is expected a single value may stand for a list of one.\n"
-    "- A **site file** (`--site FILE`) supplies what the policy lacks: whole keys of the first level, and single keys\n"
+    "- A **site file** (`--site FILE`) supplies what the policy lacks: whole keys of the first level, and "
+    "single keys\n"
     "  of `node`, `limits`, `dns`, `store` and `log`. What the policy says itself always wins.\n"
-    "- A list of **networks** may name files: `deny: [192.0.2.0/24, {file: deny.txt}]`, a prefix a line, `#` begins a\n"
-    "  remark, looked for beside the policy. The longest prefix that holds a client decides; of equal ones `trusted`\n"
+    "- A list of **networks** may name files: `deny: [192.0.2.0/24, {file: deny.txt}]`, a prefix a line, `#` "
+    "begins a\n"
+    "  remark, looked for beside the policy. The longest prefix that holds a client decides; of equal ones "
+    "`trusted`\n"
     "  before `allow` before `deny`. IPv6 prefixes say nothing about IPv4 clients, not even `::/0`.\n"
-    "- A **domain** is written `example.org`, or `\"*.example.org\"` for every name below it (not itself). The exact\n"
-    "  name wins, then the longest wildcard. Mail to `<postmaster>` without a domain goes to the pool of the first.\n"
-    "- A **policy** stands on `default`, or on the one named by `inherit`, and says only what differs. Keys in\n"
+    "- A **domain** is written `example.org`, or `\"*.example.org\"` for every name below it (not itself). "
+    "The exact\n"
+    "  name wins, then the longest wildcard. Mail to `<postmaster>` without a domain goes to the pool of the "
+    "first.\n"
+    "- A **policy** stands on `default`, or on the one named by `inherit`, and says only what differs. Keys "
+    "in\n"
     "  `policies.default.locked` are refused in every other policy.\n"
-    "- **Zones** are known by number in the tables; a zone keeps its number for life (`STATE/policy/zones`). 32 can be\n"
+    "- **Zones** are known by number in the tables; a zone keeps its number for life (`STATE/policy/zones`). "
+    "32 can be\n"
     "  in use; a number is given to another zone after 8 days out of use.\n"
-    "- `ports`, `node.workers`, `node.memory` and the sizes of the tables take effect at the next start, all else at a\n"
+    "- `ports`, `node.workers`, `node.memory` and the sizes of the tables take effect at the next start, all "
+    "else at a\n"
     "  push.\n";
 
 /* The name that stands for the operator's own below a key. */
 static const char *sample_name(const char *key)
 {
         static const char *const samples[][2] = {
-                { "domains", "example.org" }, { "pools", "main" }, { "policies", "default" },
+                { "domains", "example.org" },
+                { "pools", "main" },
+                { "policies", "default" },
                 { "zones", "bl.example.com" },
         };
 
@@ -81,7 +96,8 @@ static void yaml_value(const struct schema_row *row, unsigned depth, bool is_off
         indent(depth, false);
         schema_expected(row, expected, sizeof(expected));
         cut_example(expected, row);
-        printf("# (%s%s%s%s)\n", expected, row->is_required ? "; required" : "", row->says ? "; default: " : "", row->says ? row->says : "");
+        printf("# (%s%s%s%s)\n", expected, row->is_required ? "; required" : "",
+               row->says ? "; default: " : "", row->says ? row->says : "");
         indent(depth, is_off || (!row->fallback && !row->is_required));
         printf("%s:%s%s%s%s\n", row->key, *value ? " " : "", quote, value, quote);
 }
@@ -146,7 +162,9 @@ static void markdown_rows(const struct schema *schema, const char *path)
                 if (row->type < SCHEMA_MAP)
                         continue;
                 snprintf(below, sizeof(below), "%s%s%s%s", path, *path ? "." : "", row->key,
-                         row->type == SCHEMA_LIST ? "[]" : row->type == SCHEMA_NAMED ? ".NAME" : "");
+                         row->type == SCHEMA_LIST    ? "[]"
+                         : row->type == SCHEMA_NAMED ? ".NAME"
+                                                     : "");
                 printf("\n## `%s`\n\n", below);
                 markdown_text(row->help);
                 printf("\n");

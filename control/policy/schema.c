@@ -43,7 +43,9 @@ static const char *with_unit(int64_t value, enum schema_type type, char buf[32])
                 const char *name;
                 int64_t factor;
         } times[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } },
-          sizes[] = { { "TB", 1ll << 40 }, { "GB", 1 << 30 }, { "MB", 1 << 20 }, { "kB", 1 << 10 }, { "", 1 } };
+          sizes[] = {
+                  { "TB", 1ll << 40 }, { "GB", 1 << 30 }, { "MB", 1 << 20 }, { "kB", 1 << 10 }, { "", 1 }
+          };
         bool is_size = type == SCHEMA_SIZE;
 
         if (type == SCHEMA_TIME_SEC)
@@ -125,7 +127,8 @@ const char *schema_expected(const struct schema_row *row, char *buf, size_t size
         case SCHEMA_TIME_SEC:
                 return expected_number(row, "a duration in whole seconds", buf, size);
         case SCHEMA_ASCII:
-                snprintf(buf, size, "ASCII text of %" PRId64 " to %" PRId64 " characters", row->min, row->max);
+                snprintf(buf, size, "ASCII text of %" PRId64 " to %" PRId64 " characters", row->min,
+                         row->max);
                 return buf;
         default:
                 snprintf(buf, size, "%s", plain[row->type]);

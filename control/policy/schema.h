@@ -23,7 +23,7 @@ enum schema_type {
         SCHEMA_ENUM,     /* one of names, those allowed */
         SCHEMA_NAME,
         SCHEMA_HOSTNAME,
-        SCHEMA_ASCII,    /* printable; min to max characters */
+        SCHEMA_ASCII, /* printable; min to max characters */
         SCHEMA_PATH,
         SCHEMA_ADDRESS,
         SCHEMA_ENHANCED, /* 4.7.1 */
@@ -48,14 +48,14 @@ struct schema;
 struct schema_row {
         const char *key;
         enum schema_type type;
-        uint16_t offset;        /* of the field in the struct of the schema that has the row */
-        uint8_t width;          /* bytes of an integer field */
+        uint16_t offset; /* of the field in the struct of the schema that has the row */
+        uint8_t width;   /* bytes of an integer field */
         bool is_required;
-        uint32_t allowed;       /* SCHEMA_ENUM: bit per value; 0: all of names */
-        int64_t min, max;       /* in the unit of the field */
-        const char *fallback;   /* the default, as it would be written; NULL: none, or as in says */
-        const char *says;       /* the default in words, where it is no constant */
-        const char *example;    /* where there is no default: a value for yaml/reference.yaml */
+        uint32_t allowed;         /* SCHEMA_ENUM: bit per value; 0: all of names */
+        int64_t min, max;         /* in the unit of the field */
+        const char *fallback;     /* the default, as it would be written; NULL: none, or as in says */
+        const char *says;         /* the default in words, where it is no constant */
+        const char *example;      /* where there is no default: a value for yaml/reference.yaml */
         const char *const *names; /* SCHEMA_ENUM: by value, ends with NULL */
         const struct schema *below;
         const char *help;
@@ -70,14 +70,14 @@ struct schema {
 extern const struct schema schema_root;
 
 /* For compile.c, which walks lists itself. Offsets in the struct named. */
-extern const struct schema schema_port;          /* struct image_port */
-extern const struct schema schema_listener;      /* struct image_listener */
-extern const struct schema schema_pool;          /* struct image_pool */
-extern const struct schema schema_server;        /* struct image_server */
-extern const struct schema schema_zone;          /* struct image_zone */
-extern const struct schema schema_policy;        /* struct image_policy */
-extern const struct schema schema_policy_zone;   /* struct schema_zone_override */
-extern const struct schema schema_domain;        /* struct image_domain */
+extern const struct schema schema_port;        /* struct image_port */
+extern const struct schema schema_listener;    /* struct image_listener */
+extern const struct schema schema_pool;        /* struct image_pool */
+extern const struct schema schema_server;      /* struct image_server */
+extern const struct schema schema_zone;        /* struct image_zone */
+extern const struct schema schema_policy;      /* struct image_policy */
+extern const struct schema schema_policy_zone; /* struct schema_zone_override */
+extern const struct schema schema_domain;      /* struct image_domain */
 
 /* What a policy may say about a zone; there is no such struct in the image, only its effect. */
 struct schema_zone_override {

@@ -5,7 +5,10 @@
 #include "dataplane/shared/grey_table.h"
 
 #define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-#define SCHEMA(table)   { .rows = table, .count = ARRAY_LEN(table) }
+#define SCHEMA(table)                                                                                        \
+        {                                                                                                    \
+                .rows = table, .count = ARRAY_LEN(table)                                                     \
+        }
 
 static const char *const idle_names[] = { "adaptive", "poll", NULL };
 static const char *const hugepages_names[] = { "auto", "on", "off", NULL };
@@ -20,15 +23,18 @@ static const struct schema_row node_rows[] = {
         { "hostname", SCHEMA_HOSTNAME, AT(struct image, node.hostname), .is_required = true,
           .example = "mx1.example.net", .help = "name in the greeting, and in EHLO to the backends" },
         { "node_id", SCHEMA_INTEGER, AT(struct image, node.node_id), .min = 0, .max = 63, .fallback = "0",
-          .help = "number of this node, different on each node that shares a store; part of every explain id" },
+          .help =
+              "number of this node, different on each node that shares a store; part of every explain id" },
         { "workers", SCHEMA_INTEGER, AT(struct image, node.workers), .min = 1, .max = 64, .fallback = "1",
           .help = "cores that carry mail, one worker each; takes effect at the next start" },
         { "idle", SCHEMA_ENUM, AT(struct image, node.idle), .names = idle_names, .fallback = "adaptive",
           .help = "adaptive: a worker with nothing to do sleeps briefly; poll: never, for the lowest delay" },
         { "hugepages", SCHEMA_ENUM, AT(struct image, node.hugepages), .names = hugepages_names,
-          .fallback = "auto", .help = "auto: use them where the machine has them; on: refuse to start without" },
-        { "memory", SCHEMA_SIZE, AT(struct image, node.packet_memory_bytes), .min = 64ll << 20, .max = 1ll << 42,
-          .fallback = "256MB", .help = "memory for packets, connections and sessions; takes effect at the next start" },
+          .fallback = "auto",
+          .help = "auto: use them where the machine has them; on: refuse to start without" },
+        { "memory", SCHEMA_SIZE, AT(struct image, node.packet_memory_bytes), .min = 64ll << 20,
+          .max = 1ll << 42, .fallback = "256MB",
+          .help = "memory for packets, connections and sessions; takes effect at the next start" },
 };
 static const struct schema schema_node = SCHEMA(node_rows);
 
@@ -38,7 +44,8 @@ static const struct schema_row port_rows[] = {
         { "device", SCHEMA_ASCII, AT(struct image_port, device), .min = 1, .max = 1000, .is_required = true,
           .example = "\"net_af_packet0,iface=gl-front\"",
           .help = "PCI address such as 0000:01:00.0, or a DPDK vdev with its arguments" },
-        { "addresses", SCHEMA_INTERFACES, .is_required = true, .example = "[198.18.0.25/16, \"2001:2::25/64\"]",
+        { "addresses", SCHEMA_INTERFACES, .is_required = true,
+          .example = "[198.18.0.25/16, \"2001:2::25/64\"]",
           .help = "addresses of the port, each with the length of its network" },
         { "gateway", SCHEMA_GATEWAYS, .says = "none", .example = "[198.18.0.1, \"2001:2::1\"]",
           .help = "next hop beyond the port's networks: one address, or one a family" },
@@ -54,13 +61,14 @@ static const struct schema_row listener_rows[] = {
           .help = "what logs and tools call the listener" },
         { "front", SCHEMA_FRONTS, .is_required = true, .example = "[198.18.0.25, \"2001:2::25\"]",
           .help = "addresses of a port that take clients" },
-        { "port", SCHEMA_INTEGER, AT(struct image_listener, tcp_port), .min = 1, .max = 65535, .fallback = "25",
-          .help = "TCP port" },
+        { "port", SCHEMA_INTEGER, AT(struct image_listener, tcp_port), .min = 1, .max = 65535,
+          .fallback = "25", .help = "TCP port" },
         { "hostname", SCHEMA_HOSTNAME, AT(struct image_listener, hostname), .says = "node.hostname",
           .example = "mx.example.net", .help = "name in the greeting of this listener" },
         { "greet_delay", SCHEMA_TIME_MS, AT(struct image_listener, greet_delay_ms), .min = 0, .max = 60000,
           .fallback = "2s",
-          .help = "longest wait before the greeting: early talkers show themselves, and DNS answers come in" },
+          .help =
+              "longest wait before the greeting: early talkers show themselves, and DNS answers come in" },
         { "teaser", SCHEMA_BOOL, AT(struct image_listener, teaser), .fallback = "false",
           .help = "send the first line of a two-line greeting before the wait, to tempt early talkers" },
         { "policy", SCHEMA_POLICY, AT(struct image_listener, policy), .fallback = "default",
@@ -76,7 +84,8 @@ static const struct schema_row server_rows[] = {
         { "weight", SCHEMA_INTEGER, AT(struct image_server, weight), .min = 1, .max = 1000, .fallback = "1",
           .help = "share of the sessions, relative to the other servers" },
         { "connections", SCHEMA_COUNT, AT(struct image_server, connections_max), .min = 1, .max = 1000000,
-          .fallback = "100", .help = "connections at one time; keep it below the server's own process limit" },
+          .fallback = "100",
+          .help = "connections at one time; keep it below the server's own process limit" },
 };
 const struct schema schema_server = SCHEMA(server_rows);
 
@@ -98,8 +107,9 @@ static const struct schema_row pool_rows[] = {
           .max = 3600000, .fallback = "10s", .help = "time between two health checks of a server" },
         { "connect_timeout", SCHEMA_TIME_MS, AT(struct image_pool, connect_timeout_ms), .min = 100,
           .max = 600000, .fallback = "5s", .help = "wait for a connection, then the next server is tried" },
-        { "reply_timeout", SCHEMA_TIME_MS, AT(struct image_pool, reply_timeout_ms), .min = 100, .max = 3600000,
-          .fallback = "5m", .help = "wait for a reply of a server before the final dot (RFC 5321 4.5.3.2)" },
+        { "reply_timeout", SCHEMA_TIME_MS, AT(struct image_pool, reply_timeout_ms), .min = 100,
+          .max = 3600000, .fallback = "5m",
+          .help = "wait for a reply of a server before the final dot (RFC 5321 4.5.3.2)" },
         { "end_timeout", SCHEMA_TIME_MS, AT(struct image_pool, end_timeout_ms), .min = 1000, .max = 3600000,
           .fallback = "10m", .help = "wait for the reply after the final dot (RFC 5321 4.5.3.2.6)" },
 };
@@ -112,7 +122,8 @@ static const struct schema_row dns_rows[] = {
           .fallback = "5s", .help = "longest time a session waits for answers; then on_dns_failure decides" },
         { "timeout", SCHEMA_TIME_MS, AT(struct image, dns.timeout_ms), .min = 50, .max = 60000,
           .fallback = "2s", .help = "wait for one resolver, then the next is asked" },
-        { "queue", SCHEMA_COUNT, AT(struct image, dns.queue_max), .min = 1, .max = 10000000, .fallback = "20k",
+        { "queue", SCHEMA_COUNT, AT(struct image, dns.queue_max), .min = 1, .max = 10000000,
+          .fallback = "20k",
           .help = "clients waiting to be asked about; beyond it the least known are not asked about" },
         { "outstanding", SCHEMA_COUNT, AT(struct image, dns.outstanding_max), .min = 1, .max = 65536,
           .fallback = "500", .help = "DNS queries in flight at one time" },
@@ -147,16 +158,17 @@ static const struct schema schema_redis = SCHEMA(redis_rows);
 
 static const struct schema_row store_rows[] = {
         { "grey_entries", SCHEMA_COUNT, AT(struct image, store.grey_entries), .min = GREY_TABLE_ENTRIES_MIN,
-          .max = GREY_TABLE_ENTRIES_MAX,
-          .fallback = "1M", .help = "triplets that the greylist holds, 24 bytes each; fixed while the table exists" },
-        { "client_entries", SCHEMA_COUNT, AT(struct image, store.client_entries), .min = CLIENT_TABLE_ENTRIES_MIN,
-          .max = CLIENT_TABLE_ENTRIES_MAX,
-          .fallback = "200k", .help = "clients whose DNS answers are kept; fixed while the table exists" },
-        { "snapshot", SCHEMA_PATH, AT(struct image, store.snapshot_path), .says = "grey.snapshot in the state directory",
-          .help = "file that holds the greylist on disk" },
+          .max = GREY_TABLE_ENTRIES_MAX, .fallback = "1M",
+          .help = "triplets that the greylist holds, 24 bytes each; fixed while the table exists" },
+        { "client_entries", SCHEMA_COUNT, AT(struct image, store.client_entries),
+          .min = CLIENT_TABLE_ENTRIES_MIN, .max = CLIENT_TABLE_ENTRIES_MAX, .fallback = "200k",
+          .help = "clients whose DNS answers are kept; fixed while the table exists" },
+        { "snapshot", SCHEMA_PATH, AT(struct image, store.snapshot_path),
+          .says = "grey.snapshot in the state directory", .help = "file that holds the greylist on disk" },
         { "snapshot_interval", SCHEMA_TIME_SEC, AT(struct image, store.snapshot_interval_sec), .min = 0,
           .max = 86400, .fallback = "5m", .help = "time between two snapshots; 0: only at shutdown" },
-        { "journal", SCHEMA_PATH, AT(struct image, store.journal_path), .says = "journal.sqlite in the state directory",
+        { "journal", SCHEMA_PATH, AT(struct image, store.journal_path),
+          .says = "journal.sqlite in the state directory",
           .help = "file in which first defers and passes are kept for people, with addresses" },
         { "journal_entries", SCHEMA_COUNT, AT(struct image, store.journal_entries), .min = 0,
           .max = 1000000000, .fallback = "200k", .help = "entries of the journal; 0: no journal" },
@@ -183,9 +195,11 @@ static const struct schema_row limits_rows[] = {
         { "sessions", SCHEMA_COUNT, AT(struct image, limits.sessions_max), .min = 1, .max = 100000000,
           .fallback = "100k", .help = "clients at one time on the whole node" },
         { "connections_per_network", SCHEMA_COUNT, AT(struct image, limits.connections_per_network), .min = 0,
-          .max = 100000000, .fallback = "50", .help = "connections at one time from one network; 0: no limit" },
-        { "connection_rate", SCHEMA_COUNT, AT(struct image, limits.connection_rate), .min = 0, .max = 100000000,
-          .fallback = "0", .help = "new connections in a minute from one network; 0: no limit" },
+          .max = 100000000, .fallback = "50",
+          .help = "connections at one time from one network; 0: no limit" },
+        { "connection_rate", SCHEMA_COUNT, AT(struct image, limits.connection_rate), .min = 0,
+          .max = 100000000, .fallback = "0",
+          .help = "new connections in a minute from one network; 0: no limit" },
         { "v4_prefix", SCHEMA_INTEGER, AT(struct image, limits.v4_prefix), .min = 8, .max = 32,
           .fallback = "24", .help = "bits of an IPv4 address that name a network in the two limits above" },
         { "v6_prefix", SCHEMA_INTEGER, AT(struct image, limits.v6_prefix), .min = 16, .max = 128,
@@ -194,8 +208,8 @@ static const struct schema_row limits_rows[] = {
           .fallback = "100", .help = "recipients of a message (RFC 5321 4.5.3.1.8 wants 100 at least)" },
         { "message_size", SCHEMA_SIZE, AT(struct image, limits.message_bytes_max), .min = 64 << 10,
           .max = 1ll << 40, .fallback = "50MB", .help = "largest message, announced as SIZE" },
-        { "errors", SCHEMA_COUNT, AT(struct image, limits.errors_max), .min = 1, .max = 255,
-          .fallback = "10", .help = "commands refused in a session, then 421" },
+        { "errors", SCHEMA_COUNT, AT(struct image, limits.errors_max), .min = 1, .max = 255, .fallback = "10",
+          .help = "commands refused in a session, then 421" },
         { "commands", SCHEMA_COUNT, AT(struct image, limits.commands_max), .min = 10, .max = 255,
           .fallback = "100", .help = "commands that move nothing, such as NOOP, in a session, then 421" },
         { "messages", SCHEMA_COUNT, AT(struct image, limits.messages_max), .min = 1, .max = 1000000,
@@ -204,8 +218,8 @@ static const struct schema_row limits_rows[] = {
           .help = "Received lines in a message, then it is taken for a loop (RFC 5321 6.3)" },
         { "command_timeout", SCHEMA_TIME_MS, AT(struct image, limits.command_timeout_ms), .min = 100,
           .max = 3600000, .fallback = "5m", .help = "wait for the next command (RFC 5321 4.5.3.2.7)" },
-        { "data_timeout", SCHEMA_TIME_MS, AT(struct image, limits.data_timeout_ms), .min = 100, .max = 3600000,
-          .fallback = "3m", .help = "wait for the next piece of a message" },
+        { "data_timeout", SCHEMA_TIME_MS, AT(struct image, limits.data_timeout_ms), .min = 100,
+          .max = 3600000, .fallback = "3m", .help = "wait for the next piece of a message" },
         { "session_timeout", SCHEMA_TIME_MS, AT(struct image, limits.session_timeout_ms), .min = 1000,
           .max = 86400000, .fallback = "30m", .help = "longest session that delivers nothing" },
         { "hold_timeout", SCHEMA_TIME_MS, AT(struct image, limits.hold_timeout_ms), .min = 0, .max = 600000,
@@ -215,10 +229,12 @@ static const struct schema_row limits_rows[] = {
 };
 static const struct schema schema_limits = SCHEMA(limits_rows);
 
-static const char *const deny_names[] = { "ignore", "score", "header", "subject", "defer", "reject", "drop", NULL };
+static const char *const deny_names[] = { "ignore", "score",  "header", "subject",
+                                          "defer",  "reject", "drop",   NULL };
 
 static const struct schema_row networks_rows[] = {
-        { "allow", SCHEMA_NETWORKS, .fallback = "[]", .help = "clients that skip the lists, points and greylist" },
+        { "allow", SCHEMA_NETWORKS, .fallback = "[]",
+          .help = "clients that skip the lists, points and greylist" },
         { "deny", SCHEMA_NETWORKS, .fallback = "[]", .help = "clients that are refused" },
         { "trusted", SCHEMA_NETWORKS, .fallback = "[]",
           .help = "own customers and monitors: no client checks, never more than our domains" },
@@ -231,19 +247,23 @@ static const struct schema schema_networks = SCHEMA(networks_rows);
 static const struct schema_row root_rows[] = {
         { "node", SCHEMA_MAP, .below = &schema_node, .is_required = true, .help = "this machine" },
         { "ports", SCHEMA_LIST, .below = &schema_port, .is_required = true,
-          .help = "network ports that DPDK drives; front and back may be one; takes effect at the next start" },
+          .help =
+              "network ports that DPDK drives; front and back may be one; takes effect at the next start" },
         { "listeners", SCHEMA_LIST, .below = &schema_listener, .is_required = true,
           .help = "where clients are answered" },
         { "networks", SCHEMA_MAP, .below = &schema_networks,
-          .help = "lists of client networks; the longest prefix wins, of equals trusted, then allow, then deny" },
+          .help =
+              "lists of client networks; the longest prefix wins, of equals trusted, then allow, then deny" },
         { "domains", SCHEMA_NAMED, .below = &schema_domain, .is_required = true,
           .help = "domains we take mail for; \"*.example.org\" is every name below example.org" },
         { "pools", SCHEMA_NAMED, .below = &schema_pool, .is_required = true,
           .help = "groups of backend mail servers" },
         { "zones", SCHEMA_LIST, .below = &schema_zone, .help = "DNS lists of client addresses, up to 32" },
         { "policies", SCHEMA_NAMED, .below = &schema_policy,
-          .help = "what is decided; default is for every domain that names no other, and inherited by the others" },
-        { "limits", SCHEMA_MAP, .below = &schema_limits, .help = "what one client, and all of them, may cost" },
+          .help = "what is decided; default is for every domain that names no other, and inherited by the "
+                  "others" },
+        { "limits", SCHEMA_MAP, .below = &schema_limits,
+          .help = "what one client, and all of them, may cost" },
         { "dns", SCHEMA_MAP, .below = &schema_dns, .help = "how DNS is asked" },
         { "store", SCHEMA_MAP, .below = &schema_store, .help = "what is remembered, and where" },
         { "log", SCHEMA_MAP, .below = &schema_log, .help = "what is written down" },

@@ -3,9 +3,13 @@
 #include "control/policy/schema.h"
 
 #define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-#define SCHEMA(table)   { .rows = table, .count = ARRAY_LEN(table) }
+#define SCHEMA(table)                                                                                        \
+        {                                                                                                    \
+                .rows = table, .count = ARRAY_LEN(table)                                                     \
+        }
 
-static const char *const action_names[] = { "ignore", "score", "header", "subject", "defer", "reject", "drop", NULL };
+static const char *const action_names[] = { "ignore", "score",  "header", "subject",
+                                            "defer",  "reject", "drop",   NULL };
 static const char *const kind_names[] = { "block", "allow", NULL };
 static const char *const dns_failure_names[] = { "greylist", "defer", "pass", NULL };
 static const char *const reject_at_names[] = { "rcpt", "banner", NULL };
@@ -21,17 +25,26 @@ static const char *const long_lines_names[] = { "pass", "reject", NULL };
 
 /* A check is two keys: what is done, and the points where that is score. */
 #define CHECK(name, field, usual, usual_score, text)                                                         \
-        { name, SCHEMA_ENUM, AT(struct image_policy, field.action), .names = action_names,                   \
-          .allowed = RULE_ACTIONS, .fallback = usual, .help = text },                                        \
-        { name "_score", SCHEMA_INTEGER, AT(struct image_policy, field.points), .min = 0, .max = 1000,       \
-          .fallback = usual_score, .help = "points where " name " is score" }
+        { name,                                                                                              \
+          SCHEMA_ENUM,                                                                                       \
+          AT(struct image_policy, field.action),                                                             \
+          .names = action_names,                                                                             \
+          .allowed = RULE_ACTIONS,                                                                           \
+          .fallback = usual,                                                                                 \
+          .help = text },                                                                                    \
+        {                                                                                                    \
+                name "_score", SCHEMA_INTEGER, AT(struct image_policy, field.points),                        \
+                    .min = 0, .max = 1000, .fallback = usual_score, .help = "points where " name " is score" \
+        }
 
 #define LEVEL(name, level, usual, usual_action)                                                              \
-        { name, SCHEMA_INTEGER, AT(struct image_policy, score[level].threshold), .min = -30000,              \
+        { name,         SCHEMA_INTEGER,    AT(struct image_policy, score[level].threshold),   .min = -30000, \
           .max = 30000, .fallback = usual, .help = name " probability begins at these points" },             \
-        { name "_action", SCHEMA_ENUM, AT(struct image_policy, score[level].action), .names = action_names,  \
-          .allowed = LEVEL_ACTIONS, .fallback = usual_action,                                                \
-          .help = "what is done from there on; header adds header_name with the points" }
+        {                                                                                                    \
+                name "_action", SCHEMA_ENUM, AT(struct image_policy, score[level].action),                   \
+                    .names = action_names, .allowed = LEVEL_ACTIONS, .fallback = usual_action,               \
+                    .help = "what is done from there on; header adds header_name with the points"            \
+        }
 
 static const struct schema_row domain_rows[] = {
         { "pool", SCHEMA_POOL, AT(struct image_domain, pool), .says = "the only pool, when there is one",
@@ -44,8 +57,8 @@ const struct schema schema_domain = SCHEMA(domain_rows);
 static const struct schema_row zone_rows[] = {
         { "zone", SCHEMA_HOSTNAME, AT(struct image_zone, domain), .is_required = true,
           .example = "bl.example.com", .help = "DNS zone that is asked about every client" },
-        { "name", SCHEMA_NAME, AT(struct image_zone, name), .says = "the zone",
-          .example = "bl", .help = "what logs and policies call it; needed where a zone is there twice" },
+        { "name", SCHEMA_NAME, AT(struct image_zone, name), .says = "the zone", .example = "bl",
+          .help = "what logs and policies call it; needed where a zone is there twice" },
         { "kind", SCHEMA_ENUM, AT(struct image_zone, kind), .names = kind_names, .fallback = "block",
           .help = "block: a listing speaks against the client; allow: for it" },
         { "listed", SCHEMA_CODES, .fallback = "[127.0.0.2-11]",
@@ -86,7 +99,8 @@ static const struct schema_row greylist_rows[] = {
         { "life", SCHEMA_TIME_SEC, AT(struct image_policy, greylist.life_sec), .min = 1, .max = 34560000,
           .fallback = "36d", .help = "a passed triplet is remembered so long after its last delivery" },
         { "exempt_after", SCHEMA_INTEGER, AT(struct image_policy, greylist.exempt_after), .min = 0, .max = 15,
-          .fallback = "5", .help = "passed deliveries, one an hour counted, until a network is exempt; 0: never" },
+          .fallback = "5",
+          .help = "passed deliveries, one an hour counted, until a network is exempt; 0: never" },
         { "v4_prefix", SCHEMA_INTEGER, AT(struct image_policy, greylist.v4_prefix), .min = 8, .max = 32,
           .fallback = "24", .help = "bits of an IPv4 address that name a client network" },
         { "v6_prefix", SCHEMA_INTEGER, AT(struct image_policy, greylist.v6_prefix), .min = 16, .max = 128,
@@ -103,7 +117,8 @@ static const struct schema schema_greylist = SCHEMA(greylist_rows);
 
 static const struct schema_row reverse_dns_rows[] = {
         CHECK("missing", ptr_missing, "score", "10", "the client address has no reverse DNS name"),
-        CHECK("unconfirmed", ptr_unconfirmed, "score", "5", "the reverse DNS name does not lead back to the address"),
+        CHECK("unconfirmed", ptr_unconfirmed, "score", "5",
+              "the reverse DNS name does not lead back to the address"),
 };
 static const struct schema schema_reverse_dns = SCHEMA(reverse_dns_rows);
 
@@ -116,7 +131,8 @@ static const struct schema_row pregreet_rows[] = {
 static const struct schema schema_pregreet = SCHEMA(pregreet_rows);
 
 static const struct schema_row helo_rows[] = {
-        CHECK("syntax", helo_syntax, "score", "5", "the name is neither a host name nor an address in brackets"),
+        CHECK("syntax", helo_syntax, "score", "5",
+              "the name is neither a host name nor an address in brackets"),
         CHECK("ours", helo_ours, "reject", "20", "the client claims our own name, address or domain"),
         CHECK("bare_ip", helo_bare_ip, "score", "5", "the name is an address without brackets"),
 };
@@ -161,8 +177,10 @@ static const struct schema_row policy_rows[] = {
         { "on_dns_failure", SCHEMA_ENUM, AT(struct image_policy, on_dns_failure), .names = dns_failure_names,
           .fallback = "greylist", .help = "when answers about the client did not come in time" },
         { "reject_at", SCHEMA_ENUM, AT(struct image_policy, reject_at), .names = reject_at_names,
-          .fallback = "rcpt", .help = "where a listed client is refused: at RCPT the log has sender and recipient" },
-        { "reject", SCHEMA_MAP, .below = &schema_reject, .help = "reply to a client refused by zone, PTR or points" },
+          .fallback = "rcpt",
+          .help = "where a listed client is refused: at RCPT the log has sender and recipient" },
+        { "reject", SCHEMA_MAP, .below = &schema_reject,
+          .help = "reply to a client refused by zone, PTR or points" },
         { "bare_newline", SCHEMA_ENUM, AT(struct image_policy, bare_newline), .names = bare_newline_names,
           .fallback = "reject", .help = "bare CR, LF or NUL in a message: refuse it, or make it canonical" },
         { "long_lines", SCHEMA_ENUM, AT(struct image_policy, long_lines), .names = long_lines_names,

@@ -127,7 +127,8 @@ static struct tree_node *find(const struct tree_node *map, const char *key)
         return (struct tree_node *)tree_get(map, key);
 }
 
-void tree_merge(struct tree *tree, struct tree_node *over, const struct tree_node *under, const char *const *deep)
+void tree_merge(struct tree *tree, struct tree_node *over, const struct tree_node *under,
+                const char *const *deep)
 {
         struct tree_node **keys, **items;
         uint32_t count = over->count;

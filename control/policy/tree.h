@@ -12,10 +12,10 @@
 
 #include "control/policy/policy.h"
 
-#define TREE_DEPTH_MAX   12u       /* of lists and mappings in each other */
-#define TREE_NODES_MAX   6000000u  /* with each alias counted as all it stands for */
+#define TREE_DEPTH_MAX   12u      /* of lists and mappings in each other */
+#define TREE_NODES_MAX   6000000u /* with each alias counted as all it stands for */
 #define TREE_ANCHORS_MAX 64u
-#define TREE_FILES_MAX   2u        /* the operator's and the site's */
+#define TREE_FILES_MAX   2u /* the operator's and the site's */
 
 enum tree_kind {
         TREE_SCALAR,
@@ -54,7 +54,8 @@ void tree_done(struct tree *tree);
 void *tree_alloc(struct tree *tree, size_t bytes);
 
 /* Add "file:line:column: key: message". at is NULL for the file as a whole; key may be "". */
-void tree_error(struct tree *tree, const struct tree_node *at, const char *key, const char *format, ...) PRINTF(4, 5);
+void tree_error(struct tree *tree, const struct tree_node *at, const char *key, const char *format, ...)
+    PRINTF(4, 5);
 
 /* The same for a line of another file, such as a list of networks. */
 void tree_error_at(struct tree *tree, const char *file, uint32_t line, uint32_t column, const char *key,
@@ -76,6 +77,7 @@ bool tree_is_nothing(const struct tree_node *node);
  * Put what "over" lacks from "under" into it: keys of the two mappings, and, for keys named in deep (ends
  * with NULL), what the mappings behind them lack, at every depth.
  */
-void tree_merge(struct tree *tree, struct tree_node *over, const struct tree_node *under, const char *const *deep);
+void tree_merge(struct tree *tree, struct tree_node *over, const struct tree_node *under,
+                const char *const *deep);
 
 #endif

@@ -18,7 +18,8 @@ static bool read_digits(const char *text, const char **ret_end, int64_t *ret)
         if (*text < '0' || *text > '9')
                 return false;
         for (; *text >= '0' && *text <= '9'; text++) {
-                if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *text - '0', &value))
+                if (__builtin_mul_overflow(value, 10, &value) ||
+                    __builtin_add_overflow(value, *text - '0', &value))
                         return false;
         }
         *ret_end = text;
@@ -78,7 +79,9 @@ bool value_integer(const char *text, int64_t *ret)
 
 bool value_count(const char *text, int64_t *ret)
 {
-        static const struct unit units[] = { { "", 1 }, { "k", 1000 }, { "M", 1000000 }, { "G", 1000000000 } };
+        static const struct unit units[] = {
+                { "", 1 }, { "k", 1000 }, { "M", 1000000 }, { "G", 1000000000 }
+        };
 
         return read_units(text, units, ARRAY_LEN(units), ret);
 }
@@ -86,7 +89,8 @@ bool value_count(const char *text, int64_t *ret)
 bool value_size(const char *text, int64_t *ret)
 {
         static const struct unit units[] = {
-                { "", 1 }, { "B", 1 }, { "kB", 1 << 10 }, { "MB", 1 << 20 }, { "GB", 1 << 30 }, { "TB", 1ll << 40 },
+                { "", 1 },         { "B", 1 },        { "kB", 1 << 10 },
+                { "MB", 1 << 20 }, { "GB", 1 << 30 }, { "TB", 1ll << 40 },
         };
 
         return read_units(text, units, ARRAY_LEN(units), ret);
@@ -107,7 +111,8 @@ bool value_duration(const char *text, int64_t *ret_ms)
 
 static bool is_label_char(char c)
 {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '_';
 }
 
 bool value_hostname(const char *text, char *buf)

@@ -312,7 +312,8 @@ static int write_book(const char *state_dir, const struct policy_zone_book *book
 }
 
 /* Does every zone of the image still have its number? With ret_used: bit per number that it uses. */
-static bool has_its_numbers(const struct image *image, const struct policy_zone_book *book, uint32_t *ret_used)
+static bool has_its_numbers(const struct image *image, const struct policy_zone_book *book,
+                            uint32_t *ret_used)
 {
         *ret_used = 0;
         for (uint32_t i = 0; i < image->zones.count; i++) {

@@ -26,8 +26,8 @@ struct policy_version {
         bool is_current;
         uint64_t pushed_sec; /* wall clock */
         uint64_t image_bytes;
-        char who[64];    /* user that pushed it */
-        char from[64];   /* "file" at start, "admin" for the socket */
+        char who[64];     /* user that pushed it */
+        char from[64];    /* "file" at start, "admin" for the socket */
         char source[256]; /* path of the YAML file */
 };
 
@@ -68,7 +68,8 @@ int policy_versions_list(const char *state_dir, struct policy_version *ret, unsi
  * Read the image of a version (0: the current one) into fresh memory and check it. free() it.
  * Returns 0, -ENOENT, -EBADMSG (what image_check() refused), or another negative errno.
  */
-int policy_versions_load(const char *state_dir, uint32_t generation, void **ret_image, size_t *ret_len) MUST_CHECK;
+int policy_versions_load(const char *state_dir, uint32_t generation, void **ret_image,
+                         size_t *ret_len) MUST_CHECK;
 
 /* Where the files of a version are: STATE/policy/N.suffix. buf: at least 512 bytes. */
 const char *policy_versions_path(const char *state_dir, uint32_t generation, const char *suffix, char *buf,

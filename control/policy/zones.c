@@ -25,8 +25,11 @@ static void zone_codes(struct compile *compile, const struct tree_node *map, str
 {
         const struct schema_row *row = schema_find(&schema_zone, "listed");
         const struct tree_node *list = tree_get(map, row->key);
-        const struct tree_node single = { .kind = TREE_SCALAR, .text = "127.0.0.2-11", .line = map->line,
-                                          .column = map->column, .file = map->file };
+        const struct tree_node single = { .kind = TREE_SCALAR,
+                                          .text = "127.0.0.2-11",
+                                          .line = map->line,
+                                          .column = map->column,
+                                          .file = map->file };
         bool is_list = list && list->kind == TREE_LIST;
         uint32_t count = is_list ? list->count : 1;
         size_t mark = compile_enter(compile, row->key);
@@ -41,7 +44,8 @@ static void zone_codes(struct compile *compile, const struct tree_node *map, str
                         continue;
                 }
                 if (read.to >= 0x7fffff00u) {
-                        compile_error(compile, item, "expected no answer in 127.255.255.0/24: these are errors of a zone");
+                        compile_error(compile, item,
+                                      "expected no answer in 127.255.255.0/24: these are errors of a zone");
                         continue;
                 }
                 codes = compile_table_add(compile, &compile->codes, map);

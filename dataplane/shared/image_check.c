@@ -54,7 +54,8 @@ static bool is_slice(const struct check *check, const char *name, struct image_s
                      struct image_section of, uint32_t min)
 {
         if (slice.count < min || slice.first > of.count || slice.count > of.count - slice.first)
-                return fail(check, "%s: entries %u and %u more of %u", name, slice.first, slice.count, of.count);
+                return fail(check, "%s: entries %u and %u more of %u", name, slice.first, slice.count,
+                            of.count);
         return true;
 }
 
@@ -150,7 +151,8 @@ static bool check_header(const struct check *check, int *ret_error)
                 return fail(check, "layout %u, this program reads %u", image->layout, IMAGE_LAYOUT);
         *ret_error = -EBADMSG;
         if (image->bytes != check->len || image->bytes > IMAGE_BYTES_MAX)
-                return fail(check, "%zu bytes, the header says %llu", check->len, (unsigned long long)image->bytes);
+                return fail(check, "%zu bytes, the header says %llu", check->len,
+                            (unsigned long long)image->bytes);
         if (image->checksum != image_checksum(image))
                 return fail(check, "the checksum does not match");
         *ret_error = -EINVAL;
@@ -162,8 +164,7 @@ static bool check_sections(const struct check *check)
         const struct image *image = check->image;
         const struct image_networks *networks = &image->networks;
 
-#define SECTION(name, type, min, max)                                                                        \
-        is_section(check, #name, image->name, sizeof(type), min, max)
+#define SECTION(name, type, min, max) is_section(check, #name, image->name, sizeof(type), min, max)
         return SECTION(texts, uint8_t, 1, UINT32_MAX) &&
                SECTION(ports, struct image_port, 0, IMAGE_PORTS_MAX) &&
                SECTION(addresses, struct image_address, 0, IMAGE_ADDRESSES_MAX) &&
@@ -181,7 +182,8 @@ static bool check_sections(const struct check *check)
                SECTION(networks.v6_starts, struct image_v6, 1, IMAGE_STARTS_MAX) &&
                SECTION(networks.v4_classes, uint8_t, networks->v4_starts.count, networks->v4_starts.count) &&
                SECTION(networks.v6_classes, uint8_t, networks->v6_starts.count, networks->v6_starts.count) &&
-               is_number(check, "networks.v4_index_bits", networks->v4_index_bits, 0, IMAGE_NETWORK_BITS_MAX) &&
+               is_number(check, "networks.v4_index_bits", networks->v4_index_bits, 0,
+                         IMAGE_NETWORK_BITS_MAX) &&
                SECTION(networks.v4_index, uint32_t, (1u << networks->v4_index_bits) + 1,
                        (1u << networks->v4_index_bits) + 1);
 #undef SECTION
@@ -435,7 +437,7 @@ static bool check_policy(const struct check *check, const struct image_policy *p
                                        1u << IMAGE_ACTION_REJECT;
         const struct image_rule rules[] = {
                 policy->ptr_missing, policy->ptr_unconfirmed, policy->pregreet, policy->helo_syntax,
-                policy->helo_ours, policy->helo_bare_ip, policy->non_smtp, policy->pipelining,
+                policy->helo_ours,   policy->helo_bare_ip,    policy->non_smtp, policy->pipelining,
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(rules); i++) {
@@ -505,7 +507,8 @@ static bool check_store(const struct check *check)
         const struct image_redis *redis = &store->redis;
         const struct image_log *log = &check->image->log;
 
-        return is_number(check, "grey_entries", store->grey_entries, GREY_TABLE_ENTRIES_MIN, GREY_TABLE_ENTRIES_MAX) &&
+        return is_number(check, "grey_entries", store->grey_entries, GREY_TABLE_ENTRIES_MIN,
+                         GREY_TABLE_ENTRIES_MAX) &&
                is_number(check, "client_entries", store->client_entries, CLIENT_TABLE_ENTRIES_MIN,
                          CLIENT_TABLE_ENTRIES_MAX) &&
                is_text(check, "snapshot", store->snapshot_path, 0, TEXT_MAX) &&
@@ -532,9 +535,10 @@ int image_check(const void *bytes, size_t len, char reason[IMAGE_REASON_MAX])
         }
         if (!check_header(&check, &error))
                 return error;
-        if (!check_sections(&check) || !check_node(&check) || !check_ports(&check) || !check_listeners(&check) ||
-            !check_networks(&check) || !check_pools(&check) || !check_zones(&check, &numbers) ||
-            !check_domains(&check) || !check_limits(&check) || !check_dns(&check) || !check_store(&check))
+        if (!check_sections(&check) || !check_node(&check) || !check_ports(&check) ||
+            !check_listeners(&check) || !check_networks(&check) || !check_pools(&check) ||
+            !check_zones(&check, &numbers) || !check_domains(&check) || !check_limits(&check) ||
+            !check_dns(&check) || !check_store(&check))
                 return -EINVAL;
         for (uint32_t i = 0; i < check.image->policies.count; i++) {
                 if (!check_policy(&check, image_policy(check.image, i), numbers))

@@ -24,12 +24,14 @@ static const char yaml[] =
     "node: {hostname: mx.example.net}\n"
     "ports: [{name: a, device: x, addresses: [192.0.2.25/24, \"2001:db8::25/64\"], gateway: 192.0.2.1}]\n"
     "listeners: [{name: mx, front: [192.0.2.25, \"2001:db8::25\"]}]\n"
-    "pools: {a: {servers: [{address: 192.0.2.40}, {address: 192.0.2.41}]}, b: {servers: [{address: 192.0.2.42}]}}\n"
+    "pools: {a: {servers: [{address: 192.0.2.40}, {address: 192.0.2.41}]}, b: {servers: [{address: "
+    "192.0.2.42}]}}\n"
     "domains: {example.org: {pool: a}, '*.example.org': {pool: b, policy: strict}, example.net: {pool: b}}\n"
     "zones: [{zone: bl.example.com, smtp_blocking: true}, {zone: wl.example.com, kind: allow, score: -5}]\n"
     "networks: {deny: [10.0.0.0/8, 192.0.2.128/25, 2001:db8:1::/48], allow: [10.1.0.0/16, 10.2.3.4],\n"
     "           trusted: [10.1.2.0/24, 2001:db8:1:2::/64, 198.51.100.0/24, 203.0.113.7]}\n"
-    "policies: {strict: {greylist: {block: 1h, text: 'wait {seconds} {client}'}, reject: {text: '{zone} {host}'}}}\n";
+    "policies: {strict: {greylist: {block: 1h, text: 'wait {seconds} {client}'}, reject: {text: '{zone} "
+    "{host}'}}}\n";
 
 static const struct image *base;
 static size_t base_len;
@@ -42,7 +44,8 @@ static void make_base(void)
         static struct policy_errors errors;
         void *image;
 
-        if (policy_compile_text("base.yaml", yaml, sizeof(yaml) - 1, NULL, &options, &errors, &image, &base_len) < 0) {
+        if (policy_compile_text("base.yaml", yaml, sizeof(yaml) - 1, NULL, &options, &errors, &image,
+                                &base_len) < 0) {
                 fprintf(stderr, "%s\n", errors.text[0]);
                 abort();
         }
@@ -53,7 +56,8 @@ static void make_base(void)
 /* Values that offsets, counts and enums are likely to break on. */
 static uint32_t value_of(const struct change *change)
 {
-        static const uint32_t special[] = { 0, 1, 2, 63, 64, 65, 127, 128, 255, 256, 0x7fffffff, 0x80000000, 0xffffffff };
+        static const uint32_t special[] = { 0,   1,   2,   63,         64,         65,        127,
+                                            128, 255, 256, 0x7fffffff, 0x80000000, 0xffffffff };
 
         return change->value < ARRAY_LEN(special) ? special[change->value] : change->low;
 }
@@ -75,7 +79,9 @@ static size_t apply(uint8_t *image, size_t len, const struct change *change)
 
 static void look_up_texts(const struct image *image)
 {
-        const struct image_values values = { .seconds = 240, .zone = "z", .client = "192.0.2.1", .host = NULL };
+        const struct image_values values = {
+                .seconds = 240, .zone = "z", .client = "192.0.2.1", .host = NULL
+        };
         char small[20], large[600];
 
         for (uint32_t i = 0; i < image->policies.count; i++) {
@@ -89,10 +95,16 @@ static void look_up_texts(const struct image *image)
 
 static void look_up(const struct image *image)
 {
-        static const char *const names[] = { "example.org", "a.b.example.org", "EXAMPLE.NET", ".", "..", "a.",
-                                             "*.example.org", "x" };
-        static const char *const addresses[] = { "0.0.0.0", "10.1.2.3", "255.255.255.255", "192.0.2.130", "::",
-                                                 "2001:db8:1:2::9", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
+        static const char *const names[] = {
+                "example.org", "a.b.example.org", "EXAMPLE.NET", ".", "..", "a.", "*.example.org", "x"
+        };
+        static const char *const addresses[] = { "0.0.0.0",
+                                                 "10.1.2.3",
+                                                 "255.255.255.255",
+                                                 "192.0.2.130",
+                                                 "::",
+                                                 "2001:db8:1:2::9",
+                                                 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
         uint16_t policy = 0, pool = 0;
 
         for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
@@ -134,7 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         } else {
                 memcpy(buf, base, base_len);
                 image_len = base_len;
-                for (; len >= sizeof(struct change); data += sizeof(struct change), len -= sizeof(struct change)) {
+                for (; len >= sizeof(struct change);
+                     data += sizeof(struct change), len -= sizeof(struct change)) {
                         struct change change;
 
                         memcpy(&change, data, sizeof(change));

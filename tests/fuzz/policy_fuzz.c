@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         char reason[IMAGE_REASON_MAX];
         void *image;
         size_t image_len;
-        int r = policy_compile_text("fuzz.yaml", (const char *)data, len, NULL, &options, &errors, &image, &image_len);
+        int r = policy_compile_text("fuzz.yaml", (const char *)data, len, NULL, &options, &errors, &image,
+                                    &image_len);
 
         if (r < 0) {
                 BUG_ON(r == -EBADMSG || errors.count == 0);

@@ -34,7 +34,8 @@ static struct image *try_compile(const char *yaml, const char *site_path, struct
         void *image = NULL;
         size_t len = 0;
 
-        if (policy_compile_text("test.yaml", yaml, strlen(yaml), site_path, &options, &errors, &image, &len) < 0)
+        if (policy_compile_text("test.yaml", yaml, strlen(yaml), site_path, &options, &errors, &image, &len) <
+            0)
                 return NULL;
         assert_int_equal(len, ((struct image *)image)->bytes);
         return image;
@@ -82,7 +83,8 @@ static void test_defaults(void **state)
         assert_int_equal(grey->reply.code, 451);
         assert_memory_equal(grey->reply.enhanced, ((uint8_t[]){ 4, 7, 1 }), 3);
         assert_int_equal(policy->reject.code, 554);
-        assert_string_equal(image_string(image, policy->reject.text), "Sending address not accepted due to spam filter");
+        assert_string_equal(image_string(image, policy->reject.text),
+                            "Sending address not accepted due to spam filter");
         assert_int_equal(policy->on_dns_failure, IMAGE_DNS_FAILURE_GREYLIST);
         assert_int_equal(image->limits.recipients_max, 100);
         assert_int_equal(image->limits.connections_per_network, 50);
@@ -108,9 +110,11 @@ static void test_places(void **state)
             "  - {name: back, device: y, addresses: 198.51.100.25/24}\n"
             "listeners:\n"
             "  - {name: mx, front: [192.0.2.25, '2001:db8::25'], hostname: mx.example.net}\n"
-            "  - {name: other, front: [198.51.100.25], port: 2525, policy: open, greet_delay: 500ms, teaser: yes}\n"
+            "  - {name: other, front: [198.51.100.25], port: 2525, policy: open, greet_delay: 500ms, teaser: "
+            "yes}\n"
             "pools:\n"
-            "  a: {identity: proxy, balance: hash, down_code: 421, servers: [{address: 198.51.100.40, weight: 3},\n"
+            "  a: {identity: proxy, balance: hash, down_code: 421, servers: [{address: 198.51.100.40, "
+            "weight: 3},\n"
             "      {address: 198.51.100.41, port: 10025, connections: 7}]}\n"
             "  b: {identity: none, servers: [{address: '2001:db8::50'}]}\n"
             "domains: {example.org: {pool: b}, example.net: {pool: a, policy: open}}\n"
@@ -139,7 +143,8 @@ static void test_places(void **state)
         assert_int_equal(listener->teaser, 1);
         assert_string_equal(image_string(image, image_policy(image, listener->policy)->name), "open");
         assert_int_equal(addr_parse("2001:db8::25", &addr), 0);
-        assert_string_equal(image_string(image, image_lookup_listener(image, &addr, 25)->hostname), "mx.example.net");
+        assert_string_equal(image_string(image, image_lookup_listener(image, &addr, 25)->hostname),
+                            "mx.example.net");
         assert_int_equal(addr_parse("192.0.2.26", &addr), 0);
         assert_null(image_lookup_address(image, &addr));
 
@@ -172,14 +177,27 @@ static void test_domains(void **state)
                 const char *name;
                 const char *want_pool; /* NULL: not ours */
         } cases[] = {
-                { "example.org", "a" }, { "EXAMPLE.ORG", "a" }, { "sub.example.org", "b" }, { "x.y.example.org", "b" },
-                { "deep.example.org", "c" }, { "x.deep.example.org", "c" }, { "example.net", NULL },
-                { "x.example.net", "c" }, { "org", NULL }, { "notexample.org", NULL }, { ".example.org", NULL },
-                { "example.org.", NULL }, { "*.example.org", NULL }, { "", NULL }, { ".", NULL }, { "..", NULL },
+                { "example.org", "a" },
+                { "EXAMPLE.ORG", "a" },
+                { "sub.example.org", "b" },
+                { "x.y.example.org", "b" },
+                { "deep.example.org", "c" },
+                { "x.deep.example.org", "c" },
+                { "example.net", NULL },
+                { "x.example.net", "c" },
+                { "org", NULL },
+                { "notexample.org", NULL },
+                { ".example.org", NULL },
+                { "example.org.", NULL },
+                { "*.example.org", NULL },
+                { "", NULL },
+                { ".", NULL },
+                { "..", NULL },
                 { "[192.0.2.1]", NULL },
         };
         struct image *image = compile(
-            NODE PORTS "listeners: [{name: mx, front: 192.0.2.25}]\n"
+            NODE PORTS
+            "listeners: [{name: mx, front: 192.0.2.25}]\n"
             "pools: {a: {servers: [{address: 192.0.2.40}]}, b: {servers: [{address: 192.0.2.41}]},\n"
             "        c: {servers: [{address: 192.0.2.42}]}}\n"
             "domains: {Example.ORG: {pool: a}, '*.example.org': {pool: b}, deep.example.org: {pool: c},\n"
@@ -193,13 +211,15 @@ static void test_domains(void **state)
                 if (got != (cases[i].want_pool != NULL))
                         fail_msg("%s: got %d", cases[i].name, got);
                 if (got)
-                        assert_string_equal(image_string(image, image_pool(image, pool)->name), cases[i].want_pool);
+                        assert_string_equal(image_string(image, image_pool(image, pool)->name),
+                                            cases[i].want_pool);
                 else
                         assert_true(policy == 9 && pool == 9);
         }
         memset(long_name, 'a', sizeof(long_name));
         memcpy(long_name + sizeof(long_name) - 12, ".example.org", 12);
-        assert_false(image_lookup_domain(image, long_name, sizeof(long_name), &(uint16_t){ 0 }, &(uint16_t){ 0 }));
+        assert_false(
+            image_lookup_domain(image, long_name, sizeof(long_name), &(uint16_t){ 0 }, &(uint16_t){ 0 }));
         assert_true(image_lookup_domain(image, long_name + sizeof(long_name) - 253, 253, &(uint16_t){ 0 },
                                         &(uint16_t){ 0 }));
         free(image);
@@ -209,14 +229,16 @@ static void test_many_domains(void **state)
 {
         const unsigned count = 100000;
         char *yaml = malloc(64 * count + 4096), name[64];
-        size_t len = (size_t)sprintf(yaml, NODE PORTS "listeners: [{name: mx, front: 192.0.2.25}]\n"
-                                     "pools: {main: {servers: [{address: 192.0.2.40}]}}\ndomains:\n");
+        size_t len =
+            (size_t)sprintf(yaml, NODE PORTS "listeners: [{name: mx, front: 192.0.2.25}]\n"
+                                             "pools: {main: {servers: [{address: 192.0.2.40}]}}\ndomains:\n");
         struct image *image;
         uint16_t policy, pool;
 
         assert_non_null(yaml);
         for (unsigned i = 0; i < count; i++)
-                len += (size_t)sprintf(yaml + len, i % 2 ? "  '*.d%u.example': {}\n" : "  d%u.example: {}\n", i);
+                len +=
+                    (size_t)sprintf(yaml + len, i % 2 ? "  '*.d%u.example': {}\n" : "  d%u.example: {}\n", i);
         image = compile(yaml);
         for (unsigned i = 0; i < count; i++) {
                 int name_len = snprintf(name, sizeof(name), "%sd%u.example", i % 2 ? "mail." : "", i);
@@ -232,17 +254,17 @@ static void test_many_domains(void **state)
 
 static void test_inherit(void **state)
 {
-        struct image *image = compile(
-            BASE
-            "zones: [{name: n, zone: bl.example.com, score: 5, smtp_blocking: true},\n"
-            "        {zone: wl.example.com, kind: allow, score: -7}]\n"
-            "policies:\n"
-            "  grandchild: {inherit: child, greylist: {window: 2h}, zones: {n: {score: 9}}}\n"
-            "  child: {greylist: {block: 1m}, reverse_dns: {missing: reject}, zones: {n: {smtp_blocking: no},\n"
-            "          wl.example.com: {enabled: false}}}\n"
-            "  default: {greylist: {block: 2m}, scores: {low: 1}}\n"
-            "  beside: {scores: {high: 99}}\n"
-            "  without: {zones: {n: {enabled: false}}}\n");
+        struct image *image =
+            compile(BASE "zones: [{name: n, zone: bl.example.com, score: 5, smtp_blocking: true},\n"
+                         "        {zone: wl.example.com, kind: allow, score: -7}]\n"
+                         "policies:\n"
+                         "  grandchild: {inherit: child, greylist: {window: 2h}, zones: {n: {score: 9}}}\n"
+                         "  child: {greylist: {block: 1m}, reverse_dns: {missing: reject}, zones: {n: "
+                         "{smtp_blocking: no},\n"
+                         "          wl.example.com: {enabled: false}}}\n"
+                         "  default: {greylist: {block: 2m}, scores: {low: 1}}\n"
+                         "  beside: {scores: {high: 99}}\n"
+                         "  without: {zones: {n: {enabled: false}}}\n");
         const struct image_policy *usual = image_policy(image, 0), *child = policy_named(image, "child"),
                                   *grandchild = policy_named(image, "grandchild"),
                                   *beside = policy_named(image, "beside");
@@ -295,10 +317,11 @@ static void test_locked(void **state)
 
                 snprintf(yaml, sizeof(yaml),
                          BASE "zones: [{zone: bl.example.com}, {zone: wl.example.com, kind: allow}]\n"
-                         "policies:\n"
-                         "  child: %s\n"
-                         "  other: {}\n"
-                         "  default: {bare_newline: reject, locked: [greylist.block, helo, zones.bl.example.com, bare_newline]}\n",
+                              "policies:\n"
+                              "  child: %s\n"
+                              "  other: {}\n"
+                              "  default: {bare_newline: reject, locked: [greylist.block, helo, "
+                              "zones.bl.example.com, bare_newline]}\n",
                          cases[i].child);
                 image = try_compile(yaml, NULL, NULL, NOW);
                 if ((image == NULL) != (cases[i].want_key != NULL))
@@ -331,7 +354,8 @@ static void test_zone_numbers(void **state)
         assert_int_equal(number_of(image, "b.test"), 1);
         free(image);
         /* Another order, one gone, one with other answers (another meaning, so another number). */
-        image = try_compile(BASE "zones: [{zone: c.test}, {zone: b.test, score: 3}, {name: a2, zone: a.test, listed: 127.0.0.9}]\n",
+        image = try_compile(BASE "zones: [{zone: c.test}, {zone: b.test, score: 3}, {name: a2, zone: a.test, "
+                                 "listed: 127.0.0.9}]\n",
                             NULL, &book, NOW);
         assert_non_null(image);
         assert_int_equal(number_of(image, "b.test"), 1);
@@ -352,7 +376,9 @@ static void test_zone_numbers_used_up(void **state)
                 uint64_t unused_since; /* of number 7; all others are in use */
                 bool want;
         } cases[] = {
-                { 0, false }, { NOW - 7 * DAY, false }, { NOW - 9 * DAY, true },
+                { 0, false },
+                { NOW - 7 * DAY, false },
+                { NOW - 9 * DAY, true },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -379,8 +405,8 @@ static void test_site(void **state)
 {
         char path[] = "/tmp/greyline-site-XXXXXX";
         const char site[] = NODE PORTS REST "store: {grey_entries: 5k, redis: {host: 192.0.2.60}}\n"
-                            "dns: {resolvers: 192.0.2.53}\nlimits: {errors: 3}\n"
-                            "policies: {default: {greylist: {block: 9m}}}\n";
+                                            "dns: {resolvers: 192.0.2.53}\nlimits: {errors: 3}\n"
+                                            "policies: {default: {greylist: {block: 9m}}}\n";
         int fd = mkstemp(path);
         char text[ADDR_TEXT_MAX];
         struct image *image;
@@ -412,7 +438,8 @@ static void test_site(void **state)
         assert_true(image_lookup_domain(image, "example.com", 11, &policy, &pool));
         free(image);
         /* An error in the site file names the site file. */
-        assert_null(try_compile("listeners: [{name: mx, front: 192.0.2.99}]\nnode: {hostname: a}\nports: 5\n", path, NULL, NOW));
+        assert_null(try_compile("listeners: [{name: mx, front: 192.0.2.99}]\nnode: {hostname: a}\nports: 5\n",
+                                path, NULL, NOW));
         assert_non_null(strstr(errors.text[0], "test.yaml:3:8: ports: expected a list"));
         assert_null(try_compile("pools: {main: {}}\n", path, NULL, NOW));
         unlink(path);
@@ -473,9 +500,11 @@ static void test_many_errors(void **state)
 
 static void test_sizing(void **state)
 {
-        struct image *image = compile(BASE "zones: [{zone: a.test}, {zone: b.test, ipv6: false}]\n"
-                                      "dns: {deadline: 9s}\nstore: {grey_entries: 1M}\n"
-                                      "policies: {slow: {greylist: {block: 10m}}, off: {greylist: {enabled: false, block: 20m}}}\n");
+        struct image *image = compile(
+            BASE
+            "zones: [{zone: a.test}, {zone: b.test, ipv6: false}]\n"
+            "dns: {deadline: 9s}\nstore: {grey_entries: 1M}\n"
+            "policies: {slow: {greylist: {block: 10m}}, off: {greylist: {enabled: false, block: 20m}}}\n");
         struct policy_sizing sizing;
 
         policy_sizing(image, &sizing);
@@ -487,7 +516,9 @@ static void test_sizing(void **state)
         assert_int_equal(sizing.hugepages_2m, 128);
         free(image);
         /* Two lists read the answers of one zone: one question. */
-        image = compile(BASE "zones: [{name: x, zone: a.test}, {name: y, zone: a.test, listed: 127.0.0.20, ipv6: false}]\n");
+        image = compile(
+            BASE
+            "zones: [{name: x, zone: a.test}, {name: y, zone: a.test, listed: 127.0.0.20, ipv6: false}]\n");
         policy_sizing(image, &sizing);
         assert_int_equal(sizing.dns_queries_v4, 3);
         assert_int_equal(sizing.dns_queries_v6, 3);
@@ -501,8 +532,9 @@ static void test_does_not_fit(void **state)
         void *image = NULL;
         size_t len;
 
-        assert_int_equal(policy_compile_text("test.yaml", text, strlen(text), NULL, &options, &errors, &image, &len),
-                         -EINVAL);
+        assert_int_equal(
+            policy_compile_text("test.yaml", text, strlen(text), NULL, &options, &errors, &image, &len),
+            -EINVAL);
         assert_int_equal(errors.count, 1);
         assert_non_null(strstr(errors.text[0], "need at most 100 MB"));
         assert_true(policy_machine_bytes() > 100 << 20);
@@ -511,18 +543,12 @@ static void test_does_not_fit(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_defaults),
-                cmocka_unit_test(test_places),
-                cmocka_unit_test(test_domains),
-                cmocka_unit_test(test_many_domains),
-                cmocka_unit_test(test_inherit),
-                cmocka_unit_test(test_locked),
-                cmocka_unit_test(test_zone_numbers),
-                cmocka_unit_test(test_zone_numbers_used_up),
-                cmocka_unit_test(test_site),
-                cmocka_unit_test(test_fill),
-                cmocka_unit_test(test_many_errors),
-                cmocka_unit_test(test_sizing),
+                cmocka_unit_test(test_defaults),     cmocka_unit_test(test_places),
+                cmocka_unit_test(test_domains),      cmocka_unit_test(test_many_domains),
+                cmocka_unit_test(test_inherit),      cmocka_unit_test(test_locked),
+                cmocka_unit_test(test_zone_numbers), cmocka_unit_test(test_zone_numbers_used_up),
+                cmocka_unit_test(test_site),         cmocka_unit_test(test_fill),
+                cmocka_unit_test(test_many_errors),  cmocka_unit_test(test_sizing),
                 cmocka_unit_test(test_does_not_fit),
         };
 

@@ -115,7 +115,8 @@ static void check_fresh(const char *what, const char *path)
                 if (!got && !want)
                         break;
                 if (!got || !want || strcmp(a, b) != 0)
-                        fail_msg("%s:%u differs from the schema; run: %s %s > %s", path, line, REFERENCE, what, path);
+                        fail_msg("%s:%u differs from the schema; run: %s %s > %s", path, line, REFERENCE,
+                                 what, path);
         }
         fclose(kept);
         assert_int_equal(pclose(made), 0);

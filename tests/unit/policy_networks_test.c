@@ -57,7 +57,7 @@ static void test_rules(void **state)
                 { "9.255.255.255", IMAGE_CLASS_NONE },
                 { "10.0.0.0", IMAGE_CLASS_DENY },
                 { "10.1.0.0", IMAGE_CLASS_ALLOW },
-                { "10.1.2.3", IMAGE_CLASS_DENY },    /* longer beats shorter, whatever the class */
+                { "10.1.2.3", IMAGE_CLASS_DENY }, /* longer beats shorter, whatever the class */
                 { "10.1.2.4", IMAGE_CLASS_ALLOW },
                 { "10.2.0.0", IMAGE_CLASS_ALLOW },   /* equal: allow over deny */
                 { "10.3.0.0", IMAGE_CLASS_TRUSTED }, /* equal: trusted over allow */
@@ -74,12 +74,12 @@ static void test_rules(void **state)
                 { "::1", IMAGE_CLASS_TRUSTED },
                 { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", IMAGE_CLASS_DENY },
         };
-        struct image *image = compile(BASE
-            "networks:\n"
-            "  deny: [10.0.0.0/8, 10.1.2.3, 10.2.0.0/16, 255.255.255.255, 2001:db8::/32,\n"
-            "         'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']\n"
-            "  allow: [10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16, 0.0.0.0, 2001:db8:1::/48]\n"
-            "  trusted: [10.3.0.0/16, '::/0']\n");
+        struct image *image =
+            compile(BASE "networks:\n"
+                         "  deny: [10.0.0.0/8, 10.1.2.3, 10.2.0.0/16, 255.255.255.255, 2001:db8::/32,\n"
+                         "         'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']\n"
+                         "  allow: [10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16, 0.0.0.0, 2001:db8:1::/48]\n"
+                         "  trusted: [10.3.0.0/16, '::/0']\n");
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
                 enum image_class got = class_of(image, cases[i].addr);
@@ -115,8 +115,9 @@ static enum image_class naive(const struct network *entries, uint32_t count, con
 static struct addr random_addr(uint64_t *state, bool is_v4)
 {
         struct addr addr = { { 0x20, 0x01 } };
-        uint32_t low = htonl((uint32_t)(random_next(state) % 4 == 0 ? random_next(state)
-                                                                    : 0x0a000000u | random_next(state) % 512));
+        uint32_t low =
+            htonl((uint32_t)(random_next(state) % 4 == 0 ? random_next(state)
+                                                         : 0x0a000000u | random_next(state) % 512));
 
         if (is_v4)
                 return addr_from_v4_be(low);
@@ -139,8 +140,9 @@ static uint8_t class_in(const struct networks_flat *flat, const struct addr *add
                 high = high << 8 | addr->bytes[k];
                 low = low << 8 | addr->bytes[k + 8];
         }
-        while (i + 1 < flat->v6_count && (flat->v6_starts[i + 1].high < high ||
-                                          (flat->v6_starts[i + 1].high == high && flat->v6_starts[i + 1].low <= low)))
+        while (i + 1 < flat->v6_count &&
+               (flat->v6_starts[i + 1].high < high ||
+                (flat->v6_starts[i + 1].high == high && flat->v6_starts[i + 1].low <= low)))
                 i++;
         return flat->v6_classes[i];
 }
@@ -157,7 +159,8 @@ static void test_against_reference(void **state)
                 for (uint32_t i = 0; i < count; i++) {
                         bool is_v4 = random_next(&random) % 2;
                         struct addr addr = random_addr(&random, is_v4);
-                        uint8_t len = (uint8_t)(is_v4 ? 96 + random_next(&random) % 33 : random_next(&random) % 129);
+                        uint8_t len =
+                            (uint8_t)(is_v4 ? 96 + random_next(&random) % 33 : random_next(&random) % 129);
 
                         entries[i].addr = addr_mask(&addr, len);
                         entries[i].prefix_len = len;
@@ -175,7 +178,8 @@ static void test_against_reference(void **state)
                                 char text[ADDR_TEXT_MAX];
 
                                 fail_msg("seed %llu: %s: got %u, want %u", (unsigned long long)seed,
-                                         addr_text(&addr, text), class_in(&flat, &addr), naive(entries, count, &addr));
+                                         addr_text(&addr, text), class_in(&flat, &addr),
+                                         naive(entries, count, &addr));
                         }
                 }
                 for (uint32_t i = 1; i < flat.v4_count; i++) {
@@ -208,7 +212,9 @@ static void test_million(void **state)
         assert_in_range(image->bytes, 8u << 20, 20u << 20);
         for (uint32_t i = 0; i < 2000000; i += 7) {
                 struct addr addr = addr_from_v4_be(htonl((20u << 24) + i));
-                enum image_class want = i % 2 == 0 ? IMAGE_CLASS_DENY : i < 4 ? IMAGE_CLASS_ALLOW : IMAGE_CLASS_NONE;
+                enum image_class want = i % 2 == 0 ? IMAGE_CLASS_DENY
+                                        : i < 4    ? IMAGE_CLASS_ALLOW
+                                                   : IMAGE_CLASS_NONE;
 
                 if (image_lookup_network(image, &addr) != want)
                         fail_msg("address %u", i);

@@ -26,9 +26,13 @@ static bool decode_one(const struct schema *schema, const struct schema_row *row
         const struct policy_options options = { .generation = 1 };
         struct compile compile = { .options = &options };
         struct tree_node key = { .kind = TREE_SCALAR, .text = row->key, .line = 1, .column = 1 };
-        struct tree_node value = { .kind = TREE_SCALAR, .text = text, .line = 1, .column = 1, .quoted = true };
+        struct tree_node value = {
+                .kind = TREE_SCALAR, .text = text, .line = 1, .column = 1, .quoted = true
+        };
         struct tree_node *keys[] = { &key }, *items[] = { &value };
-        struct tree_node map = { .kind = TREE_MAP, .count = 1, .keys = keys, .items = items, .line = 1, .column = 1 };
+        struct tree_node map = {
+                .kind = TREE_MAP, .count = 1, .keys = keys, .items = items, .line = 1, .column = 1
+        };
         bool is_taken = true;
 
         tree_init(&compile.tree, &errors);
@@ -79,7 +83,8 @@ static void assert_only_field(const uint8_t *base, const struct schema_row *row)
         }
 }
 
-static void check_taken(const struct schema *schema, const struct schema_row *row, const char *text, int64_t want)
+static void check_taken(const struct schema *schema, const struct schema_row *row, const char *text,
+                        int64_t want)
 {
         uint8_t base[STRUCT_MAX];
 
@@ -103,7 +108,9 @@ static void check_refused(const struct schema *schema, const struct schema_row *
 static const char *number_text(const struct schema_row *row, int64_t value, char buf[32])
 {
         snprintf(buf, 32, "%" PRId64 "%s", value,
-                 row->type == SCHEMA_TIME_MS ? "ms" : row->type == SCHEMA_TIME_SEC ? "s" : "");
+                 row->type == SCHEMA_TIME_MS    ? "ms"
+                 : row->type == SCHEMA_TIME_SEC ? "s"
+                                                : "");
         return buf;
 }
 
@@ -210,7 +217,8 @@ static void check_schema(const struct schema *schema)
                 /* What is optional and has no constant default says what stands in its place. */
                 if (row->type < SCHEMA_MAP && !row->is_required && !row->fallback)
                         assert_non_null(row->says);
-                if (row->type < SCHEMA_INTERFACES && row->fallback && !decode_one(schema, row, row->fallback, base))
+                if (row->type < SCHEMA_INTERFACES && row->fallback &&
+                    !decode_one(schema, row, row->fallback, base))
                         fail_msg("%s: its default is refused", row->key);
                 if (row->type < SCHEMA_INTERFACES && row->example && *row->example != '"' &&
                     !decode_one(schema, row, row->example, base))
@@ -231,8 +239,13 @@ static void test_nearest(void **state)
                 const char *key;
                 const char *want; /* NULL: none is near */
         } cases[] = {
-                { "greylst", "greylist" }, { "grey_list", "greylist" }, { "reverse-dns", "reverse_dns" },
-                { "scroes", "scores" }, { "zone", "zones" }, { "colour", NULL }, { "x", NULL },
+                { "greylst", "greylist" },
+                { "grey_list", "greylist" },
+                { "reverse-dns", "reverse_dns" },
+                { "scroes", "scores" },
+                { "zone", "zones" },
+                { "colour", NULL },
+                { "x", NULL },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {

@@ -20,22 +20,47 @@ static void test_numbers(void **state)
                 const char *text;
                 int64_t want;
         } cases[] = {
-                { value_integer, "0", 0 }, { value_integer, "-30", -30 }, { value_integer, "007", 7 },
-                { value_integer, "", BAD }, { value_integer, "-", BAD }, { value_integer, "1 ", BAD },
-                { value_integer, "+1", BAD }, { value_integer, "1.5", BAD }, { value_integer, "0x10", BAD },
+                { value_integer, "0", 0 },
+                { value_integer, "-30", -30 },
+                { value_integer, "007", 7 },
+                { value_integer, "", BAD },
+                { value_integer, "-", BAD },
+                { value_integer, "1 ", BAD },
+                { value_integer, "+1", BAD },
+                { value_integer, "1.5", BAD },
+                { value_integer, "0x10", BAD },
                 { value_integer, "9223372036854775807", INT64_MAX },
                 { value_integer, "9223372036854775808", BAD },
-                { value_count, "5000", 5000 }, { value_count, "5k", 5000 }, { value_count, "20M", 20000000 },
-                { value_count, "1G", 1000000000 }, { value_count, "1K", BAD }, { value_count, "-1", BAD },
-                { value_count, "k", BAD }, { value_count, "9223372036854775807k", BAD },
-                { value_size, "4096", 4096 }, { value_size, "64kB", 65536 }, { value_size, "20MB", 20 << 20 },
-                { value_size, "1GB", 1 << 30 }, { value_size, "2TB", 2ll << 40 }, { value_size, "12B", 12 },
-                { value_size, "20mb", BAD }, { value_size, "20 MB", BAD }, { value_size, "MB", BAD },
-                { value_duration, "0", 0 }, { value_duration, "500ms", 500 }, { value_duration, "30s", 30000 },
-                { value_duration, "4m", 240000 }, { value_duration, "360m", 21600000 },
-                { value_duration, "2h", 7200000 }, { value_duration, "36d", 3110400000 },
-                { value_duration, "30", BAD }, { value_duration, "-1s", BAD }, { value_duration, "1.5s", BAD },
-                { value_duration, "4 m", BAD }, { value_duration, "4min", BAD }, { value_duration, "", BAD },
+                { value_count, "5000", 5000 },
+                { value_count, "5k", 5000 },
+                { value_count, "20M", 20000000 },
+                { value_count, "1G", 1000000000 },
+                { value_count, "1K", BAD },
+                { value_count, "-1", BAD },
+                { value_count, "k", BAD },
+                { value_count, "9223372036854775807k", BAD },
+                { value_size, "4096", 4096 },
+                { value_size, "64kB", 65536 },
+                { value_size, "20MB", 20 << 20 },
+                { value_size, "1GB", 1 << 30 },
+                { value_size, "2TB", 2ll << 40 },
+                { value_size, "12B", 12 },
+                { value_size, "20mb", BAD },
+                { value_size, "20 MB", BAD },
+                { value_size, "MB", BAD },
+                { value_duration, "0", 0 },
+                { value_duration, "500ms", 500 },
+                { value_duration, "30s", 30000 },
+                { value_duration, "4m", 240000 },
+                { value_duration, "360m", 21600000 },
+                { value_duration, "2h", 7200000 },
+                { value_duration, "36d", 3110400000 },
+                { value_duration, "30", BAD },
+                { value_duration, "-1s", BAD },
+                { value_duration, "1.5s", BAD },
+                { value_duration, "4 m", BAD },
+                { value_duration, "4min", BAD },
+                { value_duration, "", BAD },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -136,8 +161,9 @@ static void test_interfaces(void **state)
                 int want_len; /* -1: refused */
         } cases[] = {
                 { "198.18.0.25/16", 112 }, { "2001:2::25/64", 64 }, { "198.18.0.25/32", 128 },
-                { "198.18.0.25", -1 }, { "198.18.0.25/0", -1 }, { "198.18.0.25/33", -1 },
-                { "2001:2::25/129", -1 }, { "x/8", -1 }, { "198.18.0.25/", -1 }, { "198.18.0.25/8x", -1 },
+                { "198.18.0.25", -1 },     { "198.18.0.25/0", -1 }, { "198.18.0.25/33", -1 },
+                { "2001:2::25/129", -1 },  { "x/8", -1 },           { "198.18.0.25/", -1 },
+                { "198.18.0.25/8x", -1 },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -159,8 +185,13 @@ static void test_codes(void **state)
                 { "127.0.0.2", 0x7f000002, 0x7f000002 },
                 { "127.0.0.2-11", 0x7f000002, 0x7f00000b },
                 { "127.0.0.2-127.0.1.255", 0x7f000002, 0x7f0001ff },
-                { "127.0.0.11-2", 0, 0 }, { "127.0.0.2-256", 0, 0 }, { "127.0.0.2-", 0, 0 },
-                { "127.0.0.2-x", 0, 0 }, { "128.0.0.2", 0, 0 }, { "127.0.0.2-128.0.0.1", 0, 0 }, { "", 0, 0 },
+                { "127.0.0.11-2", 0, 0 },
+                { "127.0.0.2-256", 0, 0 },
+                { "127.0.0.2-", 0, 0 },
+                { "127.0.0.2-x", 0, 0 },
+                { "128.0.0.2", 0, 0 },
+                { "127.0.0.2-128.0.0.1", 0, 0 },
+                { "", 0, 0 },
                 { "127.0.0", 0, 0 },
         };
 
@@ -168,7 +199,8 @@ static void test_codes(void **state)
                 uint32_t from = 0, to = 0;
                 bool is_read = value_codes(cases[i].text, &from, &to);
 
-                if (is_read != (cases[i].want_from != 0) || from != cases[i].want_from || to != cases[i].want_to)
+                if (is_read != (cases[i].want_from != 0) || from != cases[i].want_from ||
+                    to != cases[i].want_to)
                         fail_msg("\"%s\": got %x to %x", cases[i].text, from, to);
         }
 }
@@ -178,12 +210,16 @@ static void test_rest(void **state)
         static const struct {
                 const char *a, *b;
                 unsigned want;
-        } distances[] = { { "block", "block", 0 }, { "blok", "block", 1 }, { "wrokers", "workers", 2 }, { "", "ab", 2 },
+        } distances[] = { { "block", "block", 0 },
+                          { "blok", "block", 1 },
+                          { "wrokers", "workers", 2 },
+                          { "", "ab", 2 },
                           { "abcdef", "uvwxyz", 4 } };
         uint8_t enhanced[3];
         bool is_set;
 
-        assert_true(value_enhanced("4.7.1", enhanced) && enhanced[0] == 4 && enhanced[1] == 7 && enhanced[2] == 1);
+        assert_true(value_enhanced("4.7.1", enhanced) && enhanced[0] == 4 && enhanced[1] == 7 &&
+                    enhanced[2] == 1);
         assert_false(value_enhanced("4.7", enhanced) || value_enhanced("4.7.1.2", enhanced) ||
                      value_enhanced("4.7.300", enhanced) || value_enhanced("a.b.c", enhanced));
         assert_true(value_bool("yes", &is_set) && is_set && value_bool("off", &is_set) && !is_set);
@@ -197,12 +233,9 @@ static void test_rest(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_numbers),
-                cmocka_unit_test(test_names),
-                cmocka_unit_test(test_addresses),
-                cmocka_unit_test(test_interfaces),
-                cmocka_unit_test(test_codes),
-                cmocka_unit_test(test_rest),
+                cmocka_unit_test(test_numbers),   cmocka_unit_test(test_names),
+                cmocka_unit_test(test_addresses), cmocka_unit_test(test_interfaces),
+                cmocka_unit_test(test_codes),     cmocka_unit_test(test_rest),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,8 +36,9 @@ static int remove_dir(void **state)
 /* Compile a policy with these zones and store it as the next version. Returns its number. */
 static uint32_t push(const char *zones)
 {
-        struct policy_version version = { .pushed_sec = NOW, .who = "ro\"ot", .from = "admin",
-                                          .source = "/etc/greyline/a,b}.yaml" };
+        struct policy_version version = {
+                .pushed_sec = NOW, .who = "ro\"ot", .from = "admin", .source = "/etc/greyline/a,b}.yaml"
+        };
         struct policy_zone_book book;
         struct policy_options options = { .now_sec = NOW, .zones = &book };
         static struct policy_errors errors;
@@ -52,10 +53,12 @@ static uint32_t push(const char *zones)
                  "ports: [{name: a, device: x, addresses: [192.0.2.25/24]}]\n"
                  "listeners: [{name: mx, front: 192.0.2.25}]\n"
                  "pools: {main: {servers: [{address: 192.0.2.40}]}}\n"
-                 "domains: {example.org: {}}\nzones: [%s]\n", zones);
+                 "domains: {example.org: {}}\nzones: [%s]\n",
+                 zones);
         if (policy_compile_text("x.yaml", yaml, strlen(yaml), NULL, &options, &errors, &image, &len) < 0)
                 fail_msg("%s", errors.text[0]);
-        assert_int_equal(policy_versions_store(state_dir, &version, yaml, strlen(yaml), image, len, &book), 0);
+        assert_int_equal(policy_versions_store(state_dir, &version, yaml, strlen(yaml), image, len, &book),
+                         0);
         free(image);
         return version.generation;
 }

@@ -18,7 +18,8 @@ static const char yaml[] =
     "node: {hostname: mx.example.net}\n"
     "ports: [{name: a, device: x, addresses: [192.0.2.25/24, \"2001:db8::25/64\"]}]\n"
     "listeners: [{name: mx, front: [192.0.2.25, \"2001:db8::25\"]}]\n"
-    "pools: {a: {servers: [{address: 192.0.2.40}, {address: 192.0.2.41}]}, b: {servers: [{address: 192.0.2.42}]}}\n"
+    "pools: {a: {servers: [{address: 192.0.2.40}, {address: 192.0.2.41}]}, b: {servers: [{address: "
+    "192.0.2.42}]}}\n"
     "domains: {example.org: {pool: a}, '*.example.org': {pool: b, policy: strict}, example.net: {pool: b}}\n"
     "zones: [{zone: bl.example.com, smtp_blocking: true}, {zone: wl.example.com, kind: allow, score: -5}]\n"
     "networks: {deny: [10.0.0.0/8, 192.0.2.128/25, 2001:db8:1::/48], allow: [10.1.0.0/16, 10.2.3.4],\n"
@@ -131,45 +132,84 @@ static void test_one_thing_wrong(void **state)
                 void (*change)(struct image *image);
                 const char *want; /* in the reason */
         } cases[] = {
-                { wrong_generation, "generation" }, { wrong_count, "ports: 33 entries" },
-                { wrong_no_policy, "policies: 0 entries" }, { wrong_misaligned, "pools: offset" },
-                { wrong_in_header, "pools: offset" }, { wrong_beyond, "domains: 3 entries reach beyond" },
-                { wrong_far_beyond, "domains: 3 entries reach beyond" }, { wrong_texts_short, "outside the texts" },
-                { wrong_text_outside, "node.hostname: outside" }, { wrong_text_in_header, "node.hostname: outside" },
-                { wrong_text_long, "node.hostname: 4294967295 bytes" }, { wrong_text_empty, "node.hostname: 0 bytes" },
-                { wrong_text_no_end, "node.hostname: no end" }, { wrong_text_control, "node.hostname: control" },
-                { wrong_text_upper, "node.hostname: not in lower case" }, { wrong_node_id, "node.node_id: 64" },
-                { wrong_workers, "node.workers: 0" }, { wrong_idle, "node.idle" },
-                { wrong_hugepages, "node.hugepages" }, { wrong_port_slice, "port addresses" },
-                { wrong_port_slice_wraps, "port addresses" }, { wrong_port_vlan, "port vlan" },
-                { wrong_port_mtu, "port mtu" }, { wrong_address_prefix, "address" },
-                { wrong_address_port, "front 0" }, { wrong_listener_policy, "listener policy" },
-                { wrong_listener_fronts, "listener fronts" }, { wrong_listener_port, "listener port" },
-                { wrong_piece_start, "does not begin at zero" }, { wrong_piece_order, "IPv4 piece" },
-                { wrong_piece_order6, "IPv6 piece" }, { wrong_piece_class, "class of piece" },
-                { wrong_piece_same, "class of piece" }, { wrong_classes_short, "networks.v4_classes" },
-                { wrong_index_bits, "v4_index_bits" }, { wrong_index_count, "networks.v4_index" },
-                { wrong_index_low, "index slot 0" }, { wrong_index_end, "end of the index" },
-                { wrong_deny_action, "deny_action" }, { wrong_pool_identity, "pool identity" },
-                { wrong_pool_balance, "pool balance" }, { wrong_pool_servers, "pool servers" },
-                { wrong_pool_code, "pool down_code" }, { wrong_server_pool, "server 0: pool" },
-                { wrong_server_weight, "server weight" }, { wrong_zone_number, "zone number" },
-                { wrong_zone_number_twice, "there twice" }, { wrong_zone_kind, "zone kind" },
-                { wrong_zone_codes, "zone codes" }, { wrong_zone_ttl, "zone ttl" },
-                { wrong_code_outside, "zone codes 0" }, { wrong_code_order, "zone codes 0" },
-                { wrong_domain_policy, "domain policy" }, { wrong_domain_pool, "domain 0: pool" },
-                { wrong_slots_count, "no power of two" }, { wrong_slot_high, "domains: slot" },
-                { wrong_slot_empty, "slots used" }, { wrong_greylist_window, "greylist.block" },
-                { wrong_greylist_prefix, "greylist.v4_prefix" }, { wrong_greylist_code, "greylist.text: code" },
-                { wrong_reply_class, "reject.text: enhanced" }, { wrong_reply_text, "reject.text: 0 bytes" },
-                { wrong_rule_action, "policy check: action" }, { wrong_score_action, "policy scores: action" },
-                { wrong_score_order, "policy scores: out of order" }, { wrong_zones_used, "policy zones" },
-                { wrong_zones_blocking, "policy zones" }, { wrong_dns_failure, "on_dns_failure" },
-                { wrong_reject_at, "reject_at" }, { wrong_bare_newline, "bare_newline" },
-                { wrong_long_lines, "long_lines" }, { wrong_recipients, "recipients" },
-                { wrong_limits_prefix, "limits.v6_prefix" }, { wrong_resolver_port, "resolver port" },
-                { wrong_deadline, "dns.deadline" }, { wrong_grey_entries, "grey_entries" },
-                { wrong_redis_host, "redis.host: outside" }, { wrong_privacy, "log.privacy" },
+                { wrong_generation, "generation" },
+                { wrong_count, "ports: 33 entries" },
+                { wrong_no_policy, "policies: 0 entries" },
+                { wrong_misaligned, "pools: offset" },
+                { wrong_in_header, "pools: offset" },
+                { wrong_beyond, "domains: 3 entries reach beyond" },
+                { wrong_far_beyond, "domains: 3 entries reach beyond" },
+                { wrong_texts_short, "outside the texts" },
+                { wrong_text_outside, "node.hostname: outside" },
+                { wrong_text_in_header, "node.hostname: outside" },
+                { wrong_text_long, "node.hostname: 4294967295 bytes" },
+                { wrong_text_empty, "node.hostname: 0 bytes" },
+                { wrong_text_no_end, "node.hostname: no end" },
+                { wrong_text_control, "node.hostname: control" },
+                { wrong_text_upper, "node.hostname: not in lower case" },
+                { wrong_node_id, "node.node_id: 64" },
+                { wrong_workers, "node.workers: 0" },
+                { wrong_idle, "node.idle" },
+                { wrong_hugepages, "node.hugepages" },
+                { wrong_port_slice, "port addresses" },
+                { wrong_port_slice_wraps, "port addresses" },
+                { wrong_port_vlan, "port vlan" },
+                { wrong_port_mtu, "port mtu" },
+                { wrong_address_prefix, "address" },
+                { wrong_address_port, "front 0" },
+                { wrong_listener_policy, "listener policy" },
+                { wrong_listener_fronts, "listener fronts" },
+                { wrong_listener_port, "listener port" },
+                { wrong_piece_start, "does not begin at zero" },
+                { wrong_piece_order, "IPv4 piece" },
+                { wrong_piece_order6, "IPv6 piece" },
+                { wrong_piece_class, "class of piece" },
+                { wrong_piece_same, "class of piece" },
+                { wrong_classes_short, "networks.v4_classes" },
+                { wrong_index_bits, "v4_index_bits" },
+                { wrong_index_count, "networks.v4_index" },
+                { wrong_index_low, "index slot 0" },
+                { wrong_index_end, "end of the index" },
+                { wrong_deny_action, "deny_action" },
+                { wrong_pool_identity, "pool identity" },
+                { wrong_pool_balance, "pool balance" },
+                { wrong_pool_servers, "pool servers" },
+                { wrong_pool_code, "pool down_code" },
+                { wrong_server_pool, "server 0: pool" },
+                { wrong_server_weight, "server weight" },
+                { wrong_zone_number, "zone number" },
+                { wrong_zone_number_twice, "there twice" },
+                { wrong_zone_kind, "zone kind" },
+                { wrong_zone_codes, "zone codes" },
+                { wrong_zone_ttl, "zone ttl" },
+                { wrong_code_outside, "zone codes 0" },
+                { wrong_code_order, "zone codes 0" },
+                { wrong_domain_policy, "domain policy" },
+                { wrong_domain_pool, "domain 0: pool" },
+                { wrong_slots_count, "no power of two" },
+                { wrong_slot_high, "domains: slot" },
+                { wrong_slot_empty, "slots used" },
+                { wrong_greylist_window, "greylist.block" },
+                { wrong_greylist_prefix, "greylist.v4_prefix" },
+                { wrong_greylist_code, "greylist.text: code" },
+                { wrong_reply_class, "reject.text: enhanced" },
+                { wrong_reply_text, "reject.text: 0 bytes" },
+                { wrong_rule_action, "policy check: action" },
+                { wrong_score_action, "policy scores: action" },
+                { wrong_score_order, "policy scores: out of order" },
+                { wrong_zones_used, "policy zones" },
+                { wrong_zones_blocking, "policy zones" },
+                { wrong_dns_failure, "on_dns_failure" },
+                { wrong_reject_at, "reject_at" },
+                { wrong_bare_newline, "bare_newline" },
+                { wrong_long_lines, "long_lines" },
+                { wrong_recipients, "recipients" },
+                { wrong_limits_prefix, "limits.v6_prefix" },
+                { wrong_resolver_port, "resolver port" },
+                { wrong_deadline, "dns.deadline" },
+                { wrong_grey_entries, "grey_entries" },
+                { wrong_redis_host, "redis.host: outside" },
+                { wrong_privacy, "log.privacy" },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -225,8 +265,8 @@ static void test_every_byte(void **state)
 static void look_up(const struct image *image)
 {
         static const char *const names[] = { "example.org", "a.b.example.org", "example.net", "..", "x" };
-        static const char *const addresses[] = { "0.0.0.0", "10.1.2.3", "255.255.255.255", "::",
-                                                 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
+        static const char *const addresses[] = { "0.0.0.0", "10.1.2.3", "255.255.255.255",
+                                                 "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
         uint16_t policy = 0, pool = 0;
         char buf[600];
 
@@ -243,13 +283,15 @@ static void look_up(const struct image *image)
                 (void)image_lookup_listener(image, &addr, 25);
         }
         for (uint32_t i = 0; i < image->policies.count; i++)
-                image_fill(image, image_policy(image, i)->reject.text, &(struct image_values){ 0 }, buf, sizeof(buf));
+                image_fill(image, image_policy(image, i)->reject.text, &(struct image_values){ 0 }, buf,
+                           sizeof(buf));
         (void)image_lookup_zone(image, 31);
 }
 
 static void test_every_word(void **state)
 {
-        static const uint32_t values[] = { 0, 1, 2, 63, 64, 255, 256, 65535, 0x7fffffff, 0x80000000, 0xffffffc0, 0xffffffff };
+        static const uint32_t values[] = { 0,   1,     2,          63,         64,         255,
+                                           256, 65535, 0x7fffffff, 0x80000000, 0xffffffc0, 0xffffffff };
         struct image *image = copy();
         char reason[IMAGE_REASON_MAX];
         unsigned taken = 0, refused = 0;
@@ -279,7 +321,8 @@ static int make_good(void **state)
         void *image;
         size_t len;
 
-        if (policy_compile_text("base.yaml", yaml, sizeof(yaml) - 1, NULL, &options, &errors, &image, &len) < 0) {
+        if (policy_compile_text("base.yaml", yaml, sizeof(yaml) - 1, NULL, &options, &errors, &image, &len) <
+            0) {
                 fprintf(stderr, "%s\n", errors.text[0]);
                 return -1;
         }
