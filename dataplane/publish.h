@@ -3,8 +3,8 @@
  * The policy in force: read from a file that control wrote, checked as a stranger's, given to the workers by one
  * pointer, and freed when no worker can hold the old one any more (rte_rcu_qsbr). Nobody waits: main polls.
  *
- * Main reads and publishes; each worker asks for the pointer once a turn and says at the end of its turn that it
- * holds nothing. A sleeping worker is offline.
+ * Main reads and publishes; each worker asks for the pointer once a turn and says before it asks that it holds
+ * nothing any more. A sleeping worker is offline.
  */
 #ifndef GREYLINE_PUBLISH_H
 #define GREYLINE_PUBLISH_H
@@ -41,7 +41,7 @@ const struct runtime *publish_current(const struct publish *publish);
 void publish_register(struct publish *publish, unsigned worker);
 void publish_unregister(struct publish *publish, unsigned worker);
 
-/* The end of a turn: no pointer from before is held. */
+/* Between two turns: no pointer from before is held. */
 void publish_quiescent(struct publish *publish, unsigned worker);
 
 void publish_sleep(struct publish *publish, unsigned worker);

@@ -61,6 +61,8 @@ uint64_t worker_wall_us(void)
 
 void worker_wake(struct worker *worker)
 {
+        /* What was written for the worker before the flag: idle() does the reverse. */
+        atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load(&worker->asleep))
                 link_bell_ring(worker->bell);
 }
@@ -245,10 +247,13 @@ static unsigned transmit(struct worker *worker, uint64_t now_us)
 static unsigned turn(struct worker *worker)
 {
         struct dataplane *dataplane = worker->dataplane;
-        const struct runtime *runtime = publish_current(dataplane->publish);
+        const struct runtime *runtime;
         uint64_t now_us = worker_clock_us();
         unsigned work;
 
+        /* Here, not at the end of the turn: sleep_us() still looks at the policy of the turn before. */
+        publish_quiescent(dataplane->publish, worker->index);
+        runtime = publish_current(dataplane->publish);
         sessions_begin(worker->sessions, runtime, atomic_load_explicit(&dataplane->draining, memory_order_relaxed),
                        now_us, worker_wall_us());
         work = receive(worker, now_us);
@@ -262,7 +267,6 @@ static unsigned turn(struct worker *worker)
                 link_bell_ring(dataplane->bell_control);
         work += transmit(worker, now_us);
         atomic_store_explicit(&worker->open, sessions_open(worker->sessions), memory_order_relaxed);
-        publish_quiescent(dataplane->publish, worker->index);
         counter_set(worker->counters, COUNTER_worker_turns, ++worker->turns);
         return work;
 }
