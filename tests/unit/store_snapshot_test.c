@@ -15,7 +15,7 @@
 #include "control/store/snapshot.h"
 
 #define NOW     1800000000u
-#define ENTRIES 50000u
+#define ENTRIES 20000u /* more than one block */
 
 static const struct siphash_key key = { { 51, 52 } };
 static const struct grey_params params = { .block_sec = 240, .window_sec = 21600, .life_sec = 36 * 86400 };
