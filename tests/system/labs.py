@@ -172,7 +172,7 @@ class Lab:
 
     def http(self, path, node=1):
         """Returns (status, text)."""
-        port = self._lab()["ports"][f"http{node}"]
+        port = self.lab()["ports"][f"http{node}"]
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
                 return answer.status, answer.read().decode()
@@ -226,7 +226,8 @@ class Lab:
             file.write(address + "\n")
         time.sleep(1.2)  # rbldnsd looks at its files once a second and tells nobody when it has
 
-    def _lab(self):
+    def lab(self):
+        """The lab as lab.json has it."""
         with open(self.names.lab_file, encoding="utf-8") as file:
             return json.load(file)
 

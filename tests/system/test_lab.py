@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab itself: what outside tools rely on."""
 
+import json
 import os
 import re
 import signal
@@ -56,8 +57,8 @@ def test_env_names_everything_that_tools_rely_on(own_lab):
 
 def test_down_removes_what_a_crash_left(own_lab):
     own_lab.up(policy(), "--redis")
-    supervisor = own_lab._lab() and labs.json.load(open(own_lab.names.pids_file, encoding="utf-8"))["supervisor"]
-    os.kill(supervisor["pid"], signal.SIGKILL)
+    with open(own_lab.names.pids_file, encoding="utf-8") as file:
+        os.kill(json.load(file)["supervisor"]["pid"], signal.SIGKILL)
     again = own_lab.run("up", "--build", labs.BUILD, check=False)
     assert again.returncode == 1 and "deploy/lab down" in again.stderr
     assert _leftovers(own_lab) != []
