@@ -116,7 +116,7 @@ static const struct schema_row greylist_rows[] = {
 static const struct schema schema_greylist = SCHEMA(greylist_rows);
 
 static const struct schema_row reverse_dns_rows[] = {
-        CHECK("missing", ptr_missing, "score", "10", "the client address has no reverse DNS name"),
+        CHECK("missing", ptr_missing, "reject", "10", "the client address has no reverse DNS name"),
         CHECK("unconfirmed", ptr_unconfirmed, "score", "5",
               "the reverse DNS name does not lead back to the address"),
 };
