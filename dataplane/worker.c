@@ -243,19 +243,17 @@ static unsigned transmit(struct worker *worker, uint64_t now_us)
         return total;
 }
 
-/* One turn. Returns how much there was to do. */
-static unsigned turn(struct worker *worker)
+unsigned worker_turn(struct worker *worker, uint64_t now_us, uint64_t wall_us)
 {
         struct dataplane *dataplane = worker->dataplane;
         const struct runtime *runtime;
-        uint64_t now_us = worker_clock_us();
         unsigned work;
 
         /* Here, not at the end of the turn: sleep_us() still looks at the policy of the turn before. */
         publish_quiescent(dataplane->publish, worker->index);
         runtime = publish_current(dataplane->publish);
         sessions_begin(worker->sessions, runtime, atomic_load_explicit(&dataplane->draining, memory_order_relaxed),
-                       now_us, worker_wall_us());
+                       now_us, wall_us);
         work = receive(worker, now_us);
         tcp_tick(worker->tcp, now_us);
         ip_tick(worker->ip, now_us);
@@ -269,6 +267,11 @@ static unsigned turn(struct worker *worker)
         atomic_store_explicit(&worker->open, sessions_open(worker->sessions), memory_order_relaxed);
         counter_set(worker->counters, COUNTER_worker_turns, ++worker->turns);
         return work;
+}
+
+static unsigned turn(struct worker *worker)
+{
+        return worker_turn(worker, worker_clock_us(), worker_wall_us());
 }
 
 /* --- idle ---------------------------------------------------------------------------------------------------------------- */

@@ -61,6 +61,12 @@ struct worker *worker_new(struct dataplane *dataplane, const struct worker_setti
 
 void worker_free(struct worker *worker);
 
+/*
+ * One turn at the given times: receive, act, answer, transmit. Returns how much there was to do. worker_run() does
+ * nothing else while there is work; a rig that has its own clock calls it in place of worker_run().
+ */
+unsigned worker_turn(struct worker *worker, uint64_t now_us, uint64_t wall_us);
+
 /* The loop, until dataplane->stopping. On the worker's lcore; arg is the struct worker. Returns 0. */
 int worker_run(void *arg);
 
