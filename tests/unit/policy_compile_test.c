@@ -259,7 +259,7 @@ static void test_inherit(void **state)
                          "        {zone: wl.example.com, kind: allow, score: -7}]\n"
                          "policies:\n"
                          "  grandchild: {inherit: child, greylist: {window: 2h}, zones: {n: {score: 9}}}\n"
-                         "  child: {greylist: {block: 1m}, reverse_dns: {missing: reject}, zones: {n: "
+                         "  child: {greylist: {block: 1m}, reverse_dns: {missing: defer}, zones: {n: "
                          "{smtp_blocking: no},\n"
                          "          wl.example.com: {enabled: false}}}\n"
                          "  default: {greylist: {block: 2m}, scores: {low: 1}}\n"
@@ -276,8 +276,8 @@ static void test_inherit(void **state)
         assert_int_equal(grandchild->greylist.block_sec, 60);
         assert_int_equal(grandchild->greylist.window_sec, 7200);
         assert_int_equal(beside->greylist.block_sec, 120);
-        assert_int_equal(grandchild->ptr_missing.action, IMAGE_ACTION_REJECT);
-        assert_int_equal(beside->ptr_missing.action, IMAGE_ACTION_SCORE);
+        assert_int_equal(grandchild->ptr_missing.action, IMAGE_ACTION_DEFER);
+        assert_int_equal(beside->ptr_missing.action, IMAGE_ACTION_REJECT);
         assert_int_equal(grandchild->score[IMAGE_LEVEL_LOW].threshold, 1);
         assert_int_equal(beside->score[IMAGE_LEVEL_HIGH].threshold, 99);
 
