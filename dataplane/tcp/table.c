@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* The tag comes from the top of the hash, the two buckets from below it; 0 means free, so it becomes 1. */
+/* The tag comes from the top of the hash, the buckets from below it; 0 means free, so it becomes 1. */
 static inline uint16_t tag_of(uint64_t hash)
 {
         uint16_t tag = (uint16_t)(hash >> 48);
@@ -12,10 +12,10 @@ static inline uint16_t tag_of(uint64_t hash)
         return tag ? tag : 1;
 }
 
-/* Never the first bucket again: the offset is odd and the number of buckets even. */
+/* Never the same twice: the step is odd, and the number of buckets a power of two, at least TABLE_PROBES. */
 static inline uint64_t bucket_of(const struct table *table, uint64_t hash, unsigned which)
 {
-        return (hash + (which ? (hash >> 24) | 1 : 0)) & table->mask;
+        return (hash + which * ((hash >> 24) | 1)) & table->mask;
 }
 
 static uint32_t ways_of(const struct table_bucket *bucket, uint16_t tag)
@@ -29,10 +29,10 @@ static uint32_t ways_of(const struct table_bucket *bucket, uint16_t tag)
 
 int table_init(struct table *table, uint64_t entries)
 {
-        uint64_t buckets = 2;
+        uint64_t buckets = TABLE_PROBES;
         void *memory;
 
-        while (buckets * 7 < entries)
+        while (buckets * TABLE_WAYS / 2 < entries)
                 buckets *= 2;
         memory = mmap(NULL, buckets * sizeof(struct table_bucket), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -63,7 +63,7 @@ bool table_walk_next(const struct table *table, struct table_walk *walk, uint32_
         for (;;) {
                 const struct table_bucket *bucket;
 
-                if (walk->bucket > 1)
+                if (walk->bucket >= TABLE_PROBES)
                         return false;
                 bucket = &table->buckets[bucket_of(table, walk->hash, walk->bucket)];
                 if (walk->ways) {
@@ -71,10 +71,11 @@ bool table_walk_next(const struct table *table, struct table_walk *walk, uint32_
                         walk->ways &= walk->ways - 1;
                         return true;
                 }
-                walk->bucket += walk->bucket == 0 && bucket->gone_on ? 1 : 2;
-                if (walk->bucket == 1)
-                        walk->ways =
-                            ways_of(&table->buckets[bucket_of(table, walk->hash, 1)], tag_of(walk->hash));
+                if (walk->bucket == 0 && bucket->gone_on == 0)
+                        walk->bucket = TABLE_PROBES;
+                else if (++walk->bucket < TABLE_PROBES)
+                        walk->ways = ways_of(&table->buckets[bucket_of(table, walk->hash, walk->bucket)],
+                                             tag_of(walk->hash));
         }
 }
 
@@ -93,19 +94,20 @@ static bool put(struct table *table, uint64_t at, uint16_t tag, uint32_t value)
 
 bool table_add(struct table *table, uint64_t hash, uint32_t value)
 {
-        if (put(table, bucket_of(table, hash, 0), tag_of(hash), value))
+        for (unsigned which = 0; which < TABLE_PROBES; which++) {
+                if (!put(table, bucket_of(table, hash, which), tag_of(hash), value))
+                        continue;
+                table->buckets[bucket_of(table, hash, 0)].gone_on += which > 0;
                 return true;
-        if (!put(table, bucket_of(table, hash, 1), tag_of(hash), value))
-                return false;
-        table->buckets[bucket_of(table, hash, 0)].gone_on++;
-        return true;
+        }
+        return false;
 }
 
-/* Where (hash, value) lies, or NULL; *ret_which says in which of its two buckets. */
+/* Where (hash, value) lies, or NULL; *ret_which says in which of its buckets. */
 static struct table_bucket *find(struct table *table, uint64_t hash, uint32_t value, unsigned *ret_which,
                                  unsigned *ret_way)
 {
-        for (unsigned which = 0; which < 2; which++) {
+        for (unsigned which = 0; which < TABLE_PROBES; which++) {
                 struct table_bucket *bucket = &table->buckets[bucket_of(table, hash, which)];
 
                 for (uint32_t ways = ways_of(bucket, tag_of(hash)); ways; ways &= ways - 1) {
@@ -139,7 +141,7 @@ bool table_remove(struct table *table, uint64_t hash, uint32_t value)
         if (!bucket)
                 return false;
         bucket->tag[way] = 0;
-        if (which == 1)
+        if (which > 0)
                 table->buckets[bucket_of(table, hash, 0)].gone_on--;
         table->used--;
         return true;
