@@ -47,6 +47,7 @@ class Load:
         lines = self.lines()
         assert lines and lines[-1].startswith('{"summary"'), "\n".join(lines[-20:])
         self.summary = json.loads(lines[-1])["summary"]
+        tell(self.summary)
         return self.summary
 
 
@@ -60,6 +61,13 @@ def running(lab, directory, open=500, data=20, rate=200, **options):  # pylint: 
         yield load
     finally:
         load.end()
+
+
+def tell(summary):
+    """One line about a load, shown with pytest -s or on a failure."""
+    print(f"load: {summary['started']} new sessions, codes {summary['codes']}, {len(summary['lost'])} lost, slowest "
+          f"reply {summary['slowest']:.2f} s, {len(summary['messages'])} messages, "
+          f"{sum(message['code'] == 250 for message in summary['messages'])} acknowledged")
 
 
 def judge_messages(summary, ledger):
