@@ -10,6 +10,7 @@
  *   connect                       we are the client from here on
  *   send N, read N, peek N        N bytes of the stream; peek: so many are unread
  *   window N, shutdown, close, abort, sendfin N (send and shutdown), sendclose N
+ *   drain                         whatever we send is thrown away
  *   held N                        packets in queues
  *   state NAME, conns N, timewait N, halfopen N
  *   icmp toobig MTU SEQ, icmp port SEQ
@@ -427,6 +428,12 @@ static inline void script_line(struct script *script, const char *line)
                 return;
         }
         script_collect(script);
+        if (strcmp(text, "drain") == 0) {
+                for (; script->out_len > 0; script->out_len--)
+                        packet_free(script->out[script->out_first++]);
+                script->out_first = 0;
+                return;
+        }
         if (script->out_len)
                 script_expect(script, (char[]){ "none" });
         if (text[0] == '<')
