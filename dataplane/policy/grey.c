@@ -91,6 +91,10 @@ struct grey_answer grey_ask_judge(const struct grey_ask *ask, struct grey_table 
                 if (network != GREY_WAIT || (pool == GREY_WAIT && pool_wait < network_wait))
                         answer.wait_sec = pool_wait;
                 answer.state = MSG_GREY_WAIT;
+                /* The pool was proven only now: its wait begins too, on the token of the network's. */
+                if (ask->pool_key != 0 && pool == GREY_NEW)
+                        answer.evicted = grey_table_record(table, ask->pool_key, GREY_KIND_POOL, GREY_EVENT_FIRST,
+                                                           &params, now_sec) == GREY_RECORD_EVICTED;
                 return answer;
         }
         if (network == GREY_RESTART || pool == GREY_RESTART) {
