@@ -122,11 +122,15 @@ static void take_policy(struct dataplane *dataplane, const struct start_options 
         uint32_t wanted = atomic_load(&page->image_wanted);
         uint32_t loaded = atomic_load(&page->image_loaded);
         char path[START_PATH_MAX], reason[IMAGE_REASON_MAX], line[START_ERROR_MAX];
+        int r;
 
         if (wanted == 0 || wanted == loaded || wanted == *refused)
                 return;
         snprintf(path, sizeof(path), "%s/" PATHS_IMAGES "/%u.image", options->state_dir, wanted);
-        if (publish_load(dataplane->publish, path, wanted, &dataplane->backends, reason) < 0) {
+        r = publish_load(dataplane->publish, path, wanted, &dataplane->backends, reason);
+        if (r == -EBUSY)
+                return; /* too many before it are still held: the next turn tries again */
+        if (r < 0) {
                 snprintf(page->image_error, sizeof(page->image_error), "%s", reason);
                 atomic_store(&page->image_refused, wanted);
                 snprintf(line, sizeof(line), "policy %u refused: %s", wanted, reason);
