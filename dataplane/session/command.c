@@ -77,7 +77,9 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
         const uint8_t helo_bits = CLIENT_FAILED_HELO_IP | CLIENT_FAILED_HELO_OURS | CLIENT_FAILED_HELO_SYNTAX;
         struct texts *texts;
 
-        leg_reset(ss, s);
+        /* The backend was told the name that the client gave first. */
+        if (s->leg != NONE)
+                leg_close(ss, s, false);
         s->transaction_dead = false;
         s->failed = (uint8_t)((s->failed & ~helo_bits) | helo_failures(ss, s, action));
         s->texts = index_of(ss, s); /* one for each session */
@@ -480,6 +482,15 @@ static bool is_overdue(const struct sessions *ss, const struct session *s)
         return limit_us != 0 && s->messages == 0 && ss->now_us - s->opened_us > limit_us;
 }
 
+/* Is there room for a reply, and does the client take those that it got? */
+static bool may_reply(const struct sessions *ss, const struct session *s)
+{
+        struct tcp_info info;
+
+        return tcp_send_room(ss->tcp, s->client) >= REPLY_ROOM && tcp_info(ss->tcp, s->client, &info) &&
+               info.unsent_bytes + info.unacked_bytes < REPLIES_MAX;
+}
+
 void command_run(struct sessions *ss, struct session *s)
 {
         while (s->phase == PHASE_COMMAND || s->phase == PHASE_HELD) {
@@ -495,7 +506,7 @@ void command_run(struct sessions *ss, struct session *s)
                         session_end(ss, s, RULE_timeout, false);
                         return;
                 }
-                if (tcp_send_room(ss->tcp, s->client) < REPLY_ROOM) {
+                if (!may_reply(ss, s)) {
                         tcp_room_want(ss->tcp, s->client);
                         return;
                 }
@@ -581,6 +592,10 @@ void command_backend_said(struct sessions *ss, struct session *s, uint16_t code,
                 smtp_decide(&s->smtp, SMTP_ACCEPT);
                 say_backend(ss, s, code, text, len, RULE_none, NULL);
                 stream_begin(ss, s);
+                if (s->closing) { /* the client will never hear that it may go on */
+                        session_end(ss, s, RULE_overload, true);
+                        return;
+                }
                 stream_run(ss, s);
                 return;
         } else {

@@ -26,6 +26,7 @@
 #define WINDOW_COMMANDS     8192u          /* receive window until a message is taken */
 #define WINDOW_DATA         (256u * 1024u) /* and while it streams */
 #define REPLY_ROOM          2048u          /* send room wanted before a command is read: every reply fits twice */
+#define REPLIES_MAX         16384u         /* of replies not taken yet: more are not made */
 #define DUES_MAX            128u           /* recipients of one message kept for the greylist: see leg_accepted() */
 #define JUDGE_BATCH         32u
 #define PROBES_MAX          16u
@@ -66,6 +67,7 @@ struct session {
         uint64_t opened_us;
         uint64_t answers_due_us; /* no recipient waits for answers longer than this */
         uint64_t id;             /* of the log's records */
+        uint64_t accepted_end;   /* where the last 250 to a message ends in our bytes to the client, 0: none */
         struct addr peer, front;
         uint16_t peer_port, front_port;
         struct smtp_machine smtp;
@@ -98,6 +100,7 @@ struct leg {
         uint16_t pool;           /* index in the image of `generation` */
         uint32_t generation;
         uint64_t tried;          /* servers of the pool that failed this opening, by place */
+        uint8_t tries;           /* and how many times one was tried: only the first 64 places have a bit */
         uint64_t opened_us;
         uint8_t identity;        /* enum image_identity */
         bool connected, ready;

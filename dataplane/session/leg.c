@@ -12,6 +12,7 @@
 #define LOCAL_PORT_FIRST 10240u
 #define LOCAL_PORT_LAST  65535u
 #define LOCAL_PORT_TRIES 64u
+#define TRIES_MAX        64u
 
 static struct backend *backend_of(struct sessions *ss, const struct leg *leg)
 {
@@ -179,15 +180,25 @@ static uint64_t place_bit(const struct sessions *ss, const struct leg *leg, uint
         return place < 64 ? 1ull << place : 0;
 }
 
+/* For balance hash: the same for all of a client's network, of either family. */
+static uint64_t network_hash(const struct addr *peer)
+{
+        struct addr network = addr_network(peer, 24, 64);
+        uint64_t halves[2];
+
+        memcpy(halves, network.bytes, sizeof(halves));
+        halves[0] = (halves[0] ^ halves[0] >> 29) * 0xbf58476d1ce4e5b9ull;
+        return (halves[0] ^ halves[0] >> 32 ^ halves[1]) * 0x9e3779b97f4a7c15ull;
+}
+
 /* Begin a connection to the next server that was not tried. False: there is none. */
 static bool try_next(struct sessions *ss, struct session *s, struct leg *leg)
 {
-        struct addr network = addr_network(&s->peer, 24, 64);
-        uint64_t hash = addr_v4_be(&network) * 0x9e3779b97f4a7c15ull;
+        uint64_t hash = network_hash(&s->peer);
 
         if (leg->generation != ss->image->generation)
                 return false; /* the pool is another now: the client comes again */
-        for (;;) {
+        while (leg->tries++ < TRIES_MAX) {
                 uint16_t server = backends_choose(ss->backends, ss->image, ss->runtime->server_map, leg->pool,
                                                   hash, leg->tried);
 
@@ -203,9 +214,8 @@ static bool try_next(struct sessions *ss, struct session *s, struct leg *leg)
                         return true;
                 }
                 leg->backend = BACKEND_NONE;
-                if (place_bit(ss, leg, server) == 0)
-                        return false; /* a pool of more than 64: do not go around for ever */
         }
+        return false;
 }
 
 static enum smtp_reply none_left(struct sessions *ss, const struct leg *leg)
@@ -261,12 +271,23 @@ static void say_recipient(struct sessions *ss, struct session *s, struct leg *le
         session_phase(ss, s, PHASE_BACKEND, leg->reply_timeout_ms);
 }
 
+/* Can the connection that is there take this transaction? */
+static bool is_of_use(const struct sessions *ss, const struct session *s, const struct leg *leg, uint16_t pool)
+{
+        const struct texts *texts = &ss->text[s->texts];
+
+        if (leg->pool != pool || leg->generation != ss->image->generation)
+                return false;
+        /* A parameter that came with this MAIL, not with the one that the server was chosen for. */
+        return leg->in_transaction || dialogue_may_take(&leg->dialogue, texts->has_size, texts->has_body);
+}
+
 enum smtp_reply leg_recipient(struct sessions *ss, struct session *s, uint16_t pool)
 {
         struct leg *leg = leg_of(ss, s);
         enum smtp_reply reply;
 
-        if (leg && (leg->pool != pool || leg->generation != ss->image->generation)) {
+        if (leg && !is_of_use(ss, s, leg, pool)) {
                 leg_close(ss, s, false); /* nobody is accepted on it yet: command.c has checked */
                 leg = NULL;
         }
@@ -411,7 +432,7 @@ static void mail_answered(struct sessions *ss, struct session *s, struct leg *le
                         say_recipient(ss, s, leg);
                 return;
         }
-        leg->mail_code = answer->code;
+        leg->mail_code = answer->code < 400 ? 451 : answer->code; /* 251 would pass for an accepted recipient */
         leg->mail_len = answer->text_len;
         memcpy(leg->mail_text, answer->text, answer->text_len);
         if (is_pipelined)

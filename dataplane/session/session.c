@@ -106,13 +106,11 @@ void sessions_free(struct sessions *ss)
 
 /* --- what is in force ----------------------------------------------------------------------------------------- */
 
-static bool is_listening(const struct sessions *ss, const struct addr *addr, uint16_t port, uint64_t seen[])
+static bool is_listening(const struct sessions *ss, const struct addr *addr, uint16_t port)
 {
         for (unsigned i = 0; i < ss->n_listening; i++) {
-                if (ss->listening_port[i] == port && addr_is_equal(&ss->listening[i], addr)) {
-                        seen[i / 64] |= 1ull << i % 64;
+                if (ss->listening_port[i] == port && addr_is_equal(&ss->listening[i], addr))
                         return true;
-                }
         }
         return false;
 }
@@ -130,26 +128,24 @@ static void listen_at(struct sessions *ss, const struct addr *addr, uint16_t por
 /* Take clients at the addresses of the new image and nowhere else; sessions that are open go on. */
 static void follow_listeners(struct sessions *ss)
 {
-        uint64_t seen[IMAGE_ADDRESSES_MAX / 64] = { 0 };
-        unsigned before = ss->n_listening;
-
+        /* First those that are left: the endpoint takes only so many. */
+        for (unsigned i = ss->n_listening; i-- > 0;) {
+                if (image_lookup_listener(ss->image, &ss->listening[i], ss->listening_port[i]))
+                        continue;
+                tcp_unlisten(ss->tcp, &ss->listening[i], ss->listening_port[i]);
+                ss->n_listening--;
+                ss->listening[i] = ss->listening[ss->n_listening];
+                ss->listening_port[i] = ss->listening_port[ss->n_listening];
+        }
         for (uint32_t l = 0; l < ss->image->listeners.count; l++) {
                 const struct image_listener *listener = image_listener(ss->image, l);
 
                 for (uint32_t f = 0; f < listener->fronts.count; f++) {
                         const struct addr *addr = &image_front(ss->image, listener->fronts.first + f)->addr;
 
-                        if (!is_listening(ss, addr, listener->tcp_port, seen))
+                        if (!is_listening(ss, addr, listener->tcp_port))
                                 listen_at(ss, addr, listener->tcp_port);
                 }
-        }
-        for (unsigned i = before; i-- > 0;) {
-                if (seen[i / 64] >> i % 64 & 1)
-                        continue;
-                tcp_unlisten(ss->tcp, &ss->listening[i], ss->listening_port[i]);
-                ss->n_listening--;
-                ss->listening[i] = ss->listening[ss->n_listening];
-                ss->listening_port[i] = ss->listening_port[ss->n_listening];
         }
         ss->generation = ss->image->generation;
 }
@@ -491,6 +487,21 @@ static void forget_judged(struct sessions *ss, uint32_t index)
         }
 }
 
+/* Is a message on its way to the backend, or about to be? Then nothing more may be said there: not even QUIT. */
+static bool is_in_message(const struct session *s)
+{
+        return s->phase == PHASE_DATA || s->phase == PHASE_DISCARD ||
+               (s->phase == PHASE_BACKEND && smtp_pending(&s->smtp) == SMTP_ACT_DATA);
+}
+
+/* Has the client not taken the last 250 to a message? Ending now throws it away (RFC 1047). */
+static bool is_unseen(const struct sessions *ss, const struct session *s)
+{
+        struct tcp_info info;
+
+        return s->accepted_end != 0 && tcp_info(ss->tcp, s->client, &info) && info.bytes_acked < s->accepted_end;
+}
+
 void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at_once)
 {
         uint32_t index = index_of(ss, s);
@@ -500,9 +511,13 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
                 .policy = session_policy(ss, s),
         };
 
+        if (at_once && is_unseen(ss, s)) {
+                record.flags = MSG_LOG_AMBIGUOUS;
+                count(ss, COUNTER_messages_ambiguous);
+        }
         record_write(ss, s, &record);
         if (s->leg != NONE)
-                leg_close(ss, s, s->phase == PHASE_DATA);
+                leg_close(ss, s, is_in_message(s));
         if (at_once)
                 tcp_abort(ss->tcp, s->client);
         else

@@ -241,6 +241,16 @@ void stream_run(struct sessions *ss, struct session *s)
         }
 }
 
+/* Our bytes to the client so far, those included that it has not taken yet. */
+static uint64_t bytes_said(const struct sessions *ss, const struct session *s)
+{
+        struct tcp_info info;
+
+        if (!tcp_info(ss->tcp, s->client, &info))
+                return 0;
+        return info.bytes_acked + info.unacked_bytes + info.unsent_bytes;
+}
+
 void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len)
 {
         struct leg *leg = leg_of(ss, s);
@@ -271,16 +281,18 @@ void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const c
         }
         leg->in_transaction = false;
         leg->recipients = leg->dues = 0;
-        if (s->client_gone && is_accepted) {
-                flags |= MSG_LOG_AMBIGUOUS;
-                count(ss, COUNTER_messages_ambiguous);
-        }
         if (code == 0 || code == 421) {
                 say_reply(ss, s, SMTP_REPLY_BACKEND_LOST, RULE_backend_lost, NULL, &said);
         } else {
                 if (!is_accepted && (code < 400 || code > 599))
                         code = 451;
                 say_backend(ss, s, code, words, len, rule, &said);
+        }
+        if (is_accepted && (s->client_gone || s->closing)) {
+                flags |= MSG_LOG_AMBIGUOUS;
+                count(ss, COUNTER_messages_ambiguous);
+        } else if (is_accepted) {
+                s->accepted_end = bytes_said(ss, s);
         }
         if (code == 0 || code == 421)
                 leg_close(ss, s, true);
