@@ -174,22 +174,25 @@ static void test_reorder_bounds(void **state)
                 { "small ones share packets", 200, 50, 0, 5 },
         };
 
+        static const char *const open[] = { OPEN_SACK, NULL };
+
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
                 struct script_case script = { .name = cases[i].name, .set = { .window_bytes = 60000 } };
                 static char lines[220][64];
-                const char *all[450] = { OPEN_SACK };
-                unsigned n = 4;
+                unsigned n = 0;
+
+                for (; open[n]; n++)
+                        script.lines[n] = open[n];
 
                 for (uint32_t p = 0; p < cases[i].count; p++) {
                         snprintf(lines[p], sizeof(lines[p]), "< . %u:%u ack 1", 101 + p * (cases[i].len + cases[i].gap), cases[i].len);
-                        all[n++] = lines[p];
-                        all[n++] = "drain";
+                        script.lines[n++] = lines[p];
+                        script.lines[n++] = "drain";
                 }
                 snprintf(lines[210], sizeof(lines[210]), "held %u", cases[i].want_held);
-                all[n++] = lines[210];
+                script.lines[n++] = lines[210];
                 script_failures = 0;
-                if (setjmp(script_jump) == 0)
-                        script_run(script.name, &script.set, false, all);
+                script_try(&script);
                 assert_int_equal(script_failures, 0);
         }
 }
