@@ -110,7 +110,8 @@ static inline uint8_t script_flags(const char *text)
         uint8_t flags = 0;
 
         for (; *text; text++)
-                flags |= (uint8_t)(1u << (strchr(letters, *text) - letters));
+                if (strchr(letters, *text)) /* "-": none */
+                        flags |= (uint8_t)(1u << (strchr(letters, *text) - letters));
         return flags;
 }
 
