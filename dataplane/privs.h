@@ -23,4 +23,17 @@ int privs_drop(const char *user, bool keep_caps, char *reterr, size_t reterr_siz
 /* Give a file or directory to user, where user is not NULL. Returns 0 or a negative errno. */
 int privs_give(const char *path, const char *user) MUST_CHECK;
 
+enum privs_filter {
+        PRIVS_FILTER_KILL, /* a system call that is not on the list ends the process */
+        PRIVS_FILTER_LOG,  /* it is allowed, and the kernel logs it: for device drivers that we cannot test */
+};
+
+/*
+ * Allow every thread only the system calls that the running dataplane needs (seccomp, TSYNC): no new programs, no
+ * new sockets, no way to other processes. After privs_drop(). Does nothing under AddressSanitizer, whose runtime
+ * needs more.
+ * Returns 0 or a negative errno, with one line for people in reterr.
+ */
+int privs_filter(enum privs_filter filter, char *reterr, size_t reterr_size) MUST_CHECK;
+
 #endif

@@ -305,9 +305,10 @@ int start_workers(struct dataplane *dataplane, const struct start_devices *devic
         if (privs_give(path, options->user) < 0)
                 return fail(reterr, -EPERM, "%s: cannot give it to user %s", path, options->user);
         dataplane->bell_control = link_bell_open(options->run_dir, "control");
-        if (dataplane->bell_control < 0)
-                return fail(reterr, dataplane->bell_control, "%s/bell.control: %s", options->run_dir,
-                            strerror(-dataplane->bell_control));
+        dataplane->bell_main = link_bell_open(options->run_dir, "main");
+        r = MIN(dataplane->bell_control, dataplane->bell_main);
+        if (r < 0)
+                return fail(reterr, r, "%s/bell.*: %s", options->run_dir, strerror(-r));
         for (unsigned w = 0; w < dataplane->workers; w++) {
                 struct worker_settings settings = {
                         .index = w,

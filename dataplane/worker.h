@@ -31,7 +31,7 @@ struct dataplane {
         struct client_table clients;
         struct limits *limits;
         struct backends backends;
-        int bell_control;
+        int bell_control, bell_main;
         _Atomic bool stopping;
         _Atomic bool draining;
 };
