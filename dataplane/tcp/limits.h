@@ -47,6 +47,7 @@
 #define TCP_CHAIN_MAX           4u       /* packets chained to one segment: more are copied */
 #define TCP_OUTPUT_QUANTUM      8u       /* segments of one connection before it is another's turn */
 #define TCP_DRAIN_BYTES_MAX     (256u << 10)
+#define TCP_ORPHAN_MS           60000u   /* nobody owns it and the peer acknowledges nothing: given up (RTO 1 to 32 s) */
 
 /* Handshake. */
 #define TCP_SYNACK_TRIES      5u      /* SYN-ACKs per entry, at 0, 1, 3, 7, 15 s, while the cache is under half full */

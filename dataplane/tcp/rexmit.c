@@ -109,18 +109,22 @@ static bool is_waiting_for_window(const struct tcp_conn *conn)
         return conn->snd_wnd == 0 || !has_outstanding(conn);
 }
 
-/* Has the peer kept us waiting too long? While it answers probes only its closed window counts. */
+/*
+ * Has the peer kept us waiting too long? While it answers probes only its closed window counts. A connection
+ * that nobody owns any more is not worth as long: a client that is sent its refusal and FIN could hold one by
+ * silence alone.
+ */
 static bool is_hopeless(const struct tcp *tcp, const struct tcp_conn *conn)
 {
         uint32_t now_ms = (uint32_t)tcp->now_ms;
         uint32_t stuck_ms = now_ms - conn->progress_ms;
+        uint64_t most_ms = conn->flags & CONN_ORPHAN ? TCP_ORPHAN_MS : UINT32_MAX;
+        uint64_t silent_most_ms = MIN(tcp->set.user_timeout_us / 1000, most_ms);
+        uint64_t closed_most_ms = MIN(tcp->set.zero_window_max_us / 1000, most_ms);
 
-        if (conn->state > TCP_ST_SYN_RECEIVED && is_waiting_for_window(conn)) {
-                uint32_t silent_ms = MIN(now_ms - conn->recv_ms, stuck_ms);
-
-                return silent_ms >= tcp->set.user_timeout_us / 1000 || stuck_ms >= tcp->set.zero_window_max_us / 1000;
-        }
-        return stuck_ms >= tcp->set.user_timeout_us / 1000;
+        if (conn->state > TCP_ST_SYN_RECEIVED && is_waiting_for_window(conn))
+                return MIN(now_ms - conn->recv_ms, stuck_ms) >= silent_most_ms || stuck_ms >= closed_most_ms;
+        return stuck_ms >= silent_most_ms;
 }
 
 static void retransmit_all(struct tcp *tcp, struct tcp_conn *conn)
