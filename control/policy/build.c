@@ -13,7 +13,7 @@ struct part {
         size_t each;
 };
 
-#define PARTS 18
+#define PARTS 19
 
 static void gather(const struct compile *compile, struct part parts[PARTS])
 {
@@ -26,6 +26,7 @@ static void gather(const struct compile *compile, struct part parts[PARTS])
                 { offsetof(struct image, addresses), &compile->addresses },
                 { offsetof(struct image, listeners), &compile->listeners },
                 { offsetof(struct image, fronts), &compile->fronts },
+                { offsetof(struct image, certificates), &compile->certificates },
                 { offsetof(struct image, pools), &compile->pools },
                 { offsetof(struct image, servers), &compile->servers },
                 { offsetof(struct image, zones), &compile->zones },

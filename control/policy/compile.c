@@ -152,6 +152,7 @@ static void compile_init(struct compile *compile, const struct policy_options *o
         compile_table_init(&compile->addresses, sizeof(struct image_address), IMAGE_ADDRESSES_MAX);
         compile_table_init(&compile->listeners, sizeof(struct image_listener), IMAGE_LISTENERS_MAX);
         compile_table_init(&compile->fronts, sizeof(struct image_address), IMAGE_ADDRESSES_MAX);
+        compile_table_init(&compile->certificates, sizeof(struct image_certificate), IMAGE_CERTIFICATES_MAX);
         compile_table_init(&compile->pools, sizeof(struct image_pool), IMAGE_POOLS_MAX);
         compile_table_init(&compile->servers, sizeof(struct image_server), IMAGE_SERVERS_MAX);
         compile_table_init(&compile->zones, sizeof(struct image_zone), IMAGE_ZONES_MAX);
@@ -166,7 +167,7 @@ static void compile_done(struct compile *compile)
         struct compile_table *tables[] = {
                 &compile->ports,    &compile->addresses, &compile->listeners, &compile->fronts,
                 &compile->pools,    &compile->servers,   &compile->zones,     &compile->codes,
-                &compile->policies, &compile->domains,   &compile->resolvers,
+                &compile->policies, &compile->domains,   &compile->resolvers, &compile->certificates,
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(tables); i++)

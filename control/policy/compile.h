@@ -29,8 +29,8 @@ struct compile {
         const struct policy_options *options;
         struct image image; /* the single settings, in place; sections are filled by build.c */
 
-        struct compile_table ports, addresses, listeners, fronts, pools, servers, zones, codes, policies,
-            domains, resolvers;
+        struct compile_table ports, addresses, listeners, fronts, certificates, pools, servers, zones, codes,
+            policies, domains, resolvers;
         struct networks networks;
         struct networks_flat flat;
         struct policy_zone_book zone_book; /* given back to the caller on success */

@@ -181,6 +181,47 @@ static void listener_policy(struct compile *compile, const struct tree_node *map
         compile_leave(compile, mark);
 }
 
+/* The dataplane opens the file, and not from where the policy lies. */
+static void absolute(struct compile *compile, const struct tree_node *map, const char *key, struct image_text path)
+{
+        size_t mark = compile_enter(compile, key);
+
+        if (path.len > 0 && *compile_string(compile, path) != '/')
+                compile_error(compile, tree_get(map, key), "expected an absolute path; found \"%.60s\"",
+                              compile_string(compile, path));
+        compile_leave(compile, mark);
+}
+
+static void listener_certificates(struct compile *compile, const struct tree_node *map,
+                                  struct image_listener *listener)
+{
+        size_t mark = compile_enter(compile, "tls"), list_mark;
+        const struct tree_node *tls = tree_get(map, "tls");
+        const struct tree_node *list = tls ? list_behind(compile, tls, "certificates") : NULL;
+
+        list_mark = compile_enter(compile, "certificates");
+        listener->certificates.first = compile->certificates.count;
+        for (uint32_t i = 0; list && i < list->count; i++) {
+                size_t item_mark = compile_enter_item(compile, i);
+                struct image_certificate read = { 0 }, *certificate;
+
+                decode_map(compile, &schema_certificate, list->items[i], &read);
+                absolute(compile, list->items[i], "cert", read.cert);
+                absolute(compile, list->items[i], "key", read.key);
+                certificate = compile_table_add(compile, &compile->certificates, list->items[i]);
+                if (certificate)
+                        *certificate = read;
+                compile_leave(compile, item_mark);
+        }
+        listener->certificates.count = compile->certificates.count - listener->certificates.first;
+        if (list && list->count > IMAGE_LISTENER_CERTIFICATES_MAX)
+                compile_error(compile, list, "expected at most %u", IMAGE_LISTENER_CERTIFICATES_MAX);
+        compile_leave(compile, list_mark);
+        if (listener->tls == IMAGE_TLS_REQUIRED && listener->certificates.count == 0)
+                compile_error(compile, tls, "expected certificates, since mode is required");
+        compile_leave(compile, mark);
+}
+
 void compile_listeners(struct compile *compile)
 {
         const struct tree_node *list = list_behind(compile, compile->root, "listeners");
@@ -197,6 +238,7 @@ void compile_listeners(struct compile *compile)
                         decode_map(compile, &schema_listener, list->items[i], listener);
                         listener_fronts(compile, list->items[i], listener);
                         listener_policy(compile, list->items[i], listener);
+                        listener_certificates(compile, list->items[i], listener);
                 }
                 compile_leave(compile, item_mark);
         }

@@ -72,6 +72,8 @@ extern const struct schema schema_root;
 /* For compile.c, which walks lists itself. Offsets in the struct named. */
 extern const struct schema schema_port;        /* struct image_port */
 extern const struct schema schema_listener;    /* struct image_listener */
+extern const struct schema schema_tls;         /* struct image_listener */
+extern const struct schema schema_certificate; /* struct image_certificate */
 extern const struct schema schema_pool;        /* struct image_pool */
 extern const struct schema schema_server;      /* struct image_server */
 extern const struct schema schema_zone;        /* struct image_zone */

@@ -15,6 +15,7 @@ static const char *const hugepages_names[] = { "auto", "on", "off", NULL };
 static const char *const identity_names[] = { "none", "xclient", "proxy", NULL };
 static const char *const balance_names[] = { "least", "hash", NULL };
 static const char *const tls_names[] = { "none", NULL };
+static const char *const listener_tls_names[] = { "off", "offered", "required", NULL };
 static const char *const privacy_names[] = { "full", "hashed", NULL };
 
 static const struct schema_row node_rows[] = {
@@ -56,6 +57,24 @@ static const struct schema_row port_rows[] = {
 };
 const struct schema schema_port = SCHEMA(port_rows);
 
+static const struct schema_row certificate_rows[] = {
+        { "cert", SCHEMA_PATH, AT(struct image_certificate, cert), .is_required = true,
+          .example = "/etc/greyline/mx.crt",
+          .help = "PEM file with the certificate and then its chain; an absolute path" },
+        { "key", SCHEMA_PATH, AT(struct image_certificate, key), .is_required = true,
+          .example = "/etc/greyline/mx.key",
+          .help = "PEM file with the private key, without a passphrase; an absolute path" },
+};
+const struct schema schema_certificate = SCHEMA(certificate_rows);
+
+static const struct schema_row tls_rows[] = {
+        { "mode", SCHEMA_ENUM, AT(struct image_listener, tls), .names = listener_tls_names, .fallback = "offered",
+          .help = "STARTTLS: off, offered where there are certificates, or required for every mail" },
+        { "certificates", SCHEMA_LIST, .below = &schema_certificate, .says = "none",
+          .help = "the first stands for clients that ask for none of our names; ECDSA and RSA may lie side by side" },
+};
+const struct schema schema_tls = SCHEMA(tls_rows);
+
 static const struct schema_row listener_rows[] = {
         { "name", SCHEMA_NAME, AT(struct image_listener, name), .is_required = true, .example = "mx",
           .help = "what logs and tools call the listener" },
@@ -73,6 +92,7 @@ static const struct schema_row listener_rows[] = {
           .help = "send the first line of a two-line greeting before the wait, to tempt early talkers" },
         { "policy", SCHEMA_POLICY, AT(struct image_listener, policy), .fallback = "default",
           .help = "policy in force until a recipient's domain names its own" },
+        { "tls", SCHEMA_MAP, .below = &schema_tls, .help = "encryption of the clients' sessions" },
 };
 const struct schema schema_listener = SCHEMA(listener_rows);
 

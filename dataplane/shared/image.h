@@ -22,13 +22,15 @@
 #include "dataplane/shared/bug.h"
 
 #define IMAGE_MAGIC  0x474d494c59455247ull /* "GREYLIMG" as bytes */
-#define IMAGE_LAYOUT 1u                    /* bumped by every change of a struct here */
+#define IMAGE_LAYOUT 2u                    /* bumped by every change of a struct here */
 #define IMAGE_ALIGN  64u                   /* of the whole image in memory, and of each section in it */
 
 #define IMAGE_BYTES_MAX      (1024ull << 20)
 #define IMAGE_PORTS_MAX      32u
 #define IMAGE_LISTENERS_MAX  64u
 #define IMAGE_ADDRESSES_MAX  1024u
+#define IMAGE_CERTIFICATES_MAX 256u
+#define IMAGE_LISTENER_CERTIFICATES_MAX 16u
 #define IMAGE_POOLS_MAX      256u
 #define IMAGE_SERVERS_MAX    256u /* as LINK_BACKENDS_MAX: one slot of the link page each */
 #define IMAGE_POLICIES_MAX   1024u
@@ -132,6 +134,19 @@ struct image_port {
         uint32_t unused;
 };
 
+enum image_tls {
+        IMAGE_TLS_OFF,
+        IMAGE_TLS_OFFERED,  /* where there are certificates */
+        IMAGE_TLS_REQUIRED, /* no mail in clear */
+        IMAGE_TLS_USED,
+};
+
+/* Files of the dataplane's machine, by absolute path; read by its main, never by control. */
+struct image_certificate {
+        struct image_text cert; /* PEM, the chain behind it */
+        struct image_text key;  /* PEM */
+};
+
 struct image_listener {
         struct image_text name;
         struct image_text hostname; /* lower case; said in the greeting */
@@ -140,7 +155,9 @@ struct image_listener {
         uint16_t policy;            /* index; in force until a recipient names its own */
         uint32_t greet_delay_ms;    /* longest wait before the greeting; 0: greet at once */
         uint8_t teaser;             /* 1: say the first line of a two-line greeting before the wait */
-        uint8_t unused[7];
+        uint8_t tls;                /* enum image_tls */
+        uint8_t unused[6];
+        struct image_slice certificates; /* of the table certificates; at least one where TLS is required */
 };
 
 /* ---- lists, domains --------------------------------------------------------------------------------- */
@@ -432,6 +449,7 @@ struct image {
         struct image_section addresses;   /* struct image_address, grouped by port */
         struct image_section listeners;   /* struct image_listener */
         struct image_section fronts;      /* struct image_address, grouped by listener */
+        struct image_section certificates; /* struct image_certificate, grouped by listener */
         struct image_section pools;       /* struct image_pool */
         struct image_section servers;     /* struct image_server, grouped by pool */
         struct image_section zones;       /* struct image_zone, in the order of the YAML */
@@ -513,6 +531,7 @@ IMAGE_TABLE(port, struct image_port, ports)                    /* image_port(ima
 IMAGE_TABLE(address, struct image_address, addresses)          /* image_address(image, i) */
 IMAGE_TABLE(listener, struct image_listener, listeners)        /* image_listener(image, i) */
 IMAGE_TABLE(front, struct image_address, fronts)               /* image_front(image, i) */
+IMAGE_TABLE(certificate, struct image_certificate, certificates) /* image_certificate(image, i) */
 IMAGE_TABLE(pool, struct image_pool, pools)                    /* image_pool(image, i) */
 IMAGE_TABLE(server, struct image_server, servers)              /* image_server(image, i) */
 IMAGE_TABLE(zone, struct image_zone, zones)                    /* image_zone(image, i): by place, not number */
@@ -531,7 +550,8 @@ static_assert(sizeof(struct image_reply) == 16, "image layout");
 static_assert(sizeof(struct image_node) == 40, "image layout");
 static_assert(sizeof(struct image_address) == 20, "image layout");
 static_assert(sizeof(struct image_port) == 64, "image layout");
-static_assert(sizeof(struct image_listener) == 40, "image layout");
+static_assert(sizeof(struct image_certificate) == 16, "image layout");
+static_assert(sizeof(struct image_listener) == 48, "image layout");
 static_assert(sizeof(struct image_networks) == 56, "image layout");
 static_assert(sizeof(struct image_domain) == 16, "image layout");
 static_assert(sizeof(struct image_pool) == 48, "image layout");
@@ -544,6 +564,6 @@ static_assert(sizeof(struct image_redis) == 48, "image layout");
 static_assert(sizeof(struct image_store) == 96, "image layout");
 static_assert(sizeof(struct image_log) == 32, "image layout");
 static_assert(sizeof(struct image_policy) == 208, "image layout");
-static_assert(sizeof(struct image) == 496, "image layout");
+static_assert(sizeof(struct image) == 504, "image layout");
 
 #endif

@@ -170,6 +170,7 @@ static bool check_sections(const struct check *check)
                SECTION(addresses, struct image_address, 0, IMAGE_ADDRESSES_MAX) &&
                SECTION(listeners, struct image_listener, 0, IMAGE_LISTENERS_MAX) &&
                SECTION(fronts, struct image_address, 0, IMAGE_ADDRESSES_MAX) &&
+               SECTION(certificates, struct image_certificate, 0, IMAGE_CERTIFICATES_MAX) &&
                SECTION(pools, struct image_pool, 0, IMAGE_POOLS_MAX) &&
                SECTION(servers, struct image_server, 0, IMAGE_SERVERS_MAX) &&
                SECTION(zones, struct image_zone, 0, IMAGE_ZONES_MAX) &&
@@ -232,6 +233,33 @@ static bool check_ports(const struct check *check)
                check_addresses(check, "front", image->fronts);
 }
 
+/* What main will open: paths of files. */
+static bool check_certificates(const struct check *check)
+{
+        const struct image *image = check->image;
+
+        for (uint32_t i = 0; i < image->certificates.count; i++) {
+                const struct image_certificate *certificate = image_certificate(image, i);
+
+                if (!is_text(check, "certificate", certificate->cert, 1, TEXT_MAX) ||
+                    !is_text(check, "certificate key", certificate->key, 1, TEXT_MAX))
+                        return false;
+                if (*image_string(image, certificate->cert) != '/' || *image_string(image, certificate->key) != '/')
+                        return fail(check, "certificate %u: no absolute path", i);
+        }
+        return true;
+}
+
+static bool check_listener_tls(const struct check *check, const struct image_listener *listener)
+{
+        if (!is_number(check, "listener tls", listener->tls, 0, IMAGE_TLS_USED - 1) ||
+            !is_slice(check, "listener certificates", listener->certificates, check->image->certificates,
+                      listener->tls == IMAGE_TLS_REQUIRED))
+                return false;
+        return is_number(check, "listener certificates", listener->certificates.count, 0,
+                         IMAGE_LISTENER_CERTIFICATES_MAX);
+}
+
 static bool check_listeners(const struct check *check)
 {
         const struct image *image = check->image;
@@ -245,10 +273,11 @@ static bool check_listeners(const struct check *check)
                     !is_number(check, "listener port", listener->tcp_port, 1, 65535) ||
                     !is_number(check, "listener policy", listener->policy, 0, image->policies.count - 1) ||
                     !is_number(check, "listener greet_delay", listener->greet_delay_ms, 0, 60000) ||
-                    !is_number(check, "listener teaser", listener->teaser, 0, 1))
+                    !is_number(check, "listener teaser", listener->teaser, 0, 1) ||
+                    !check_listener_tls(check, listener))
                         return false;
         }
-        return true;
+        return check_certificates(check);
 }
 
 static bool check_classes(const struct check *check, struct image_section section)

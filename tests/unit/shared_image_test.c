@@ -17,7 +17,8 @@
 static const char yaml[] =
     "node: {hostname: mx.example.net}\n"
     "ports: [{name: a, device: x, addresses: [192.0.2.25/24, \"2001:db8::25/64\"]}]\n"
-    "listeners: [{name: mx, front: [192.0.2.25, \"2001:db8::25\"]}]\n"
+    "listeners: [{name: mx, front: [192.0.2.25, \"2001:db8::25\"], tls: {mode: required,\n"
+    "  certificates: [{cert: /a.crt, key: /a.key}, {cert: /b.crt, key: /b.key}]}}]\n"
     "pools: {a: {servers: [{address: 192.0.2.40}, {address: 192.0.2.41}]}, b: {servers: [{address: "
     "192.0.2.42}]}}\n"
     "domains: {example.org: {pool: a}, '*.example.org': {pool: b, policy: strict}, example.net: {pool: b}}\n"
@@ -75,6 +76,11 @@ WRONG(address_port, AT(i, struct image_address, fronts)->port = 1)
 WRONG(listener_policy, AT(i, struct image_listener, listeners)->policy = 2)
 WRONG(listener_fronts, AT(i, struct image_listener, listeners)->fronts.count = 0)
 WRONG(listener_port, AT(i, struct image_listener, listeners)->tcp_port = 0)
+WRONG(listener_tls, AT(i, struct image_listener, listeners)->tls = IMAGE_TLS_USED)
+WRONG(listener_no_certificates, AT(i, struct image_listener, listeners)->certificates.count = 0)
+WRONG(listener_certificates, AT(i, struct image_listener, listeners)->certificates.count = 3)
+WRONG(certificate_empty, AT(i, struct image_certificate, certificates)->key.len = 0)
+WRONG(certificate_relative, *((char *)i + AT(i, struct image_certificate, certificates)[1].cert.offset) = 'a')
 WRONG(piece_start, AT(i, uint32_t, networks.v4_starts)[0] = 1)
 WRONG(piece_order, AT(i, uint32_t, networks.v4_starts)[2] = 5)
 WRONG(piece_order6, AT(i, struct image_v6, networks.v6_starts)[2].high = 0)
@@ -160,6 +166,11 @@ static void test_one_thing_wrong(void **state)
                 { wrong_listener_policy, "listener policy" },
                 { wrong_listener_fronts, "listener fronts" },
                 { wrong_listener_port, "listener port" },
+                { wrong_listener_tls, "listener tls: 3" },
+                { wrong_listener_no_certificates, "listener certificates" },
+                { wrong_listener_certificates, "listener certificates" },
+                { wrong_certificate_empty, "certificate key: 0 bytes" },
+                { wrong_certificate_relative, "certificate 1: no absolute path" },
                 { wrong_piece_start, "does not begin at zero" },
                 { wrong_piece_order, "IPv4 piece" },
                 { wrong_piece_order6, "IPv6 piece" },
@@ -242,7 +253,7 @@ static void test_whole(void **state)
         image->magic--;
         image->layout++;
         assert_int_equal(image_check(image, good->bytes, reason), -EPROTO);
-        assert_non_null(strstr(reason, "layout 2, this program reads 1"));
+        assert_non_null(strstr(reason, "layout 3, this program reads 2"));
         free(image);
 }
 
