@@ -15,7 +15,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "depl
 
 import labs  # noqa: E402
 
-NAME = "st"  # of the labs that tests bring up: beside one that a person may have
+NAME = os.environ.get("GREYLINE_TEST_LAB", "st")  # of the labs that tests bring up: beside one that a person may have
 
 
 def pytest_collection_modifyitems(items):
