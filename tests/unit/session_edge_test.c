@@ -308,6 +308,32 @@ static void test_listeners_exchanged(void **state)
         rig_free(rig);
 }
 
+/* Nobody listens at any of a pool's servers, which are more than a leg remembers: the client gets its answer. */
+static void test_large_pool(void **state)
+{
+        char yaml[8192];
+        size_t used;
+        struct rig *rig;
+        struct rig_client *c;
+
+        used = (size_t)snprintf(yaml, sizeof(yaml), "%s",
+                                IMAGE_RIG_SITE "listeners: [{name: mx, front: [198.18.0.25], greet_delay: 0s}]\n"
+                                               "domains: {open.org: {pool: main}}\n"
+                                               "policies: {default: {greylist: {enabled: false}}}\n"
+                                               "pools: {main: {fall: 20, servers: [{address: 198.19.1.1}");
+        for (unsigned i = 2; i <= 80; i++)
+                used += (size_t)snprintf(yaml + used, sizeof(yaml) - used, ", {address: 198.19.1.%u}", i);
+        snprintf(yaml + used, sizeof(yaml) - used, "]}}\n");
+        rig = rig_new(yaml);
+        c = greeted(rig);
+        rig_say(rig, c, "MAIL FROM:<a@s.test>\r\nRCPT TO:<u@open.org>\r\n");
+        rig_expect(rig, c, "250 2.1.0");
+        rig_expect(rig, c, "451 ");
+        assert_int_equal(rig->counters[0][COUNTER_backend_connects], 64);
+        rig_quiet(rig);
+        rig_free(rig);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -318,6 +344,7 @@ int main(void)
                 cmocka_unit_test(test_no_packet_for_354),
                 cmocka_unit_test(test_ambiguous),
                 cmocka_unit_test(test_listeners_exchanged),
+                cmocka_unit_test(test_large_pool),
         };
 
         if (rig_eal() < 0)
