@@ -59,6 +59,9 @@ static void test_recovery(void **state)
                              "< . 1:0 ack 1 sack 1461-5841 sack 7301-8761", "< . 1:0 ack 1 sack 1461-5841 sack 7301-10221",
                              "< . 1:0 ack 1 sack 1461-5841 sack 7301-11681", "> . 5841:1460",
                              "< . 1:0 ack 14601" } },
+                { "SACK: a partial ACK, and the next hole at once",
+                  .lines = { OPEN_SACK, "send 14600", TEN_SEGMENTS_P, "< . 1:0 ack 1 sack 1461-5841", "> . 1:1460",
+                             "< . 1:0 ack 5841 sack 7301-11681", "> . 5841:1460", "< . 1:0 ack 14601" } },
                 { "SACK of what was never sent is ignored",
                   .lines = { OPEN_SACK, "send 14600", TEN_SEGMENTS_P, "< . 1:0 ack 1 sack 20000-30000",
                              "< . 1:0 ack 1 sack 20000-30000", "< . 1:0 ack 1 sack 20000-30000", "> none" } },
@@ -68,6 +71,10 @@ static void test_recovery(void **state)
                 { "the last segment lost: probed after two round trips",
                   .lines = { OPEN_SACK, "send 10", "> P. 1:10", "+20", "< . 1:0 ack 11", "send 10", "> P. 11:10", "+200",
                              "> none", "+60", "> P. 11:10", "< . 1:0 ack 21" } },
+                { "a segment that was sent twice is not timed (Karn)",
+                  .lines = { OPEN_SACK, "send 10", "> P. 1:10", "+20", "< . 1:0 ack 11", "srtt 20", "send 10", "> P. 11:10",
+                             "+260", "> P. 11:10", "+50", "< . 1:0 ack 21", "srtt 20", "send 10", "> P. 21:10", "+28",
+                             "< . 1:0 ack 31", "srtt 21" } },
         };
 
         SCRIPT_RUN_ALL(cases);

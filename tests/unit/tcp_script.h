@@ -12,6 +12,7 @@
  *   window N, shutdown, close, abort, sendfin N (send and shutdown), sendclose N
  *   drain                         whatever we send is thrown away
  *   held N                        packets in queues
+ *   srtt MS                       the smoothed round trip
  *   state NAME, conns N, timewait N, halfopen N
  *   icmp toobig MTU SEQ, icmp port SEQ
  *
@@ -403,6 +404,16 @@ static inline void script_state(struct script *script, const char *want)
                 SCRIPT_FAIL(script, "state is %s", names[info.state]);
 }
 
+static inline void script_srtt(struct script *script, uint32_t want_ms)
+{
+        struct tcp_info info;
+
+        if (!tcp_info(script->tcp, script->conn, &info))
+                SCRIPT_FAIL(script, "stale handle");
+        if (info.rtt_us / 1000 != want_ms)
+                SCRIPT_FAIL(script, "srtt is %u us", info.rtt_us);
+}
+
 static inline void script_connect(struct script *script)
 {
         struct addr local = script_addr(script, true), remote = script_addr(script, false);
@@ -464,6 +475,8 @@ static inline void script_line(struct script *script, const char *line)
                 tcp_abort(script->tcp, script->conn);
         else if (strncmp(text, "state ", 6) == 0)
                 script_state(script, rest);
+        else if (strncmp(text, "srtt ", 5) == 0)
+                script_srtt(script, (uint32_t)n);
         else if (strncmp(text, "icmp ", 5) == 0)
                 script_icmp(script, rest);
         else if (strncmp(text, "held ", 5) == 0 ? stats.packets_held != n
