@@ -24,7 +24,7 @@ static enum rule rule_of_fault(enum smtp_fault fault)
                 [SMTP_FAULT_SEQUENCE] = RULE_sequence, [SMTP_FAULT_UNKNOWN] = RULE_syntax,
                 [SMTP_FAULT_LINE] = RULE_line_limit,   [SMTP_FAULT_SIZE] = RULE_size_limit,
                 [SMTP_FAULT_RCPTS] = RULE_recipient_limit, [SMTP_FAULT_ERRORS] = RULE_error_limit,
-                [SMTP_FAULT_NON_SMTP] = RULE_syntax,
+                [SMTP_FAULT_NON_SMTP] = RULE_syntax,   [SMTP_FAULT_TLS] = RULE_tls_required,
         };
 
         return rules[fault];
@@ -90,7 +90,7 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
         texts->is_ehlo = action->is_ehlo;
         smtp_decide(&s->smtp, SMTP_ACCEPT);
         if (action->is_ehlo)
-                say_ehlo(ss, s, SMTP_EXT_IMPLEMENTED, ss->image->limits.message_bytes_max);
+                say_ehlo(ss, s, SMTP_EXT_DEFAULT, ss->image->limits.message_bytes_max);
         else
                 say_reply(ss, s, SMTP_REPLY_HELO, RULE_none, NULL, NULL);
 }
@@ -433,6 +433,10 @@ static enum progress act_on(struct sessions *ss, struct session *s, const struct
                 return recipient(ss, s, action);
         case SMTP_ACT_DATA:
                 return data(ss, s);
+        case SMTP_ACT_STARTTLS:
+                smtp_decide(&s->smtp, SMTP_REFUSE);
+                say_reply(ss, s, SMTP_REPLY_TLS_UNAVAILABLE, RULE_tls_required, NULL, NULL);
+                return ANSWERED;
         case SMTP_ACT_NON_SMTP:
                 return non_smtp(ss, s, action);
         case SMTP_ACT_NONE:

@@ -252,6 +252,15 @@ static void parse_quit(const struct smtp_conf *conf, const char *arg, size_t len
         parse_bare(len, SMTP_ACT_QUIT, SMTP_REPLY_QUIT, ret);
 }
 
+/* RFC 3207, 4: no parameters; offered only where conf says so. */
+static void parse_starttls(const struct smtp_conf *conf, const char *arg, size_t len, struct smtp_action *ret)
+{
+        if ((conf->ext & SMTP_EXT_STARTTLS) == 0)
+                smtp_command_fail(ret, SMTP_REPLY_NOT_IMPLEMENTED, SMTP_FAULT_UNKNOWN);
+        else
+                parse_bare(len, SMTP_ACT_STARTTLS, SMTP_REPLY_NONE, ret);
+}
+
 /* 4.1.1.9: an argument is allowed and ignored. */
 static void parse_noop(const struct smtp_conf *conf, const char *arg, size_t len, struct smtp_action *ret)
 {
@@ -283,18 +292,19 @@ static void parse_http(const struct smtp_conf *conf, const char *arg, size_t len
 }
 
 static const struct smtp_command commands[] = {
-        { "ehlo", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE, parse_ehlo },
-        { "helo", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE, parse_helo },
+        { "ehlo", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE | SMTP_COMMAND_CLEAR, parse_ehlo },
+        { "helo", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE | SMTP_COMMAND_CLEAR, parse_helo },
         { "mail", IN(SMTP_ST_HELLO), SMTP_COMMAND_LONG, parse_mail },
         { "rcpt", IN(SMTP_ST_MAIL) | IN(SMTP_ST_RCPT), 0, parse_rcpt },
         { "data", IN(SMTP_ST_RCPT), SMTP_COMMAND_LAST, parse_data },
-        { "rset", IN_SESSION, SMTP_COMMAND_IDLE, parse_rset },
-        { "noop", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE, parse_noop },
-        { "quit", IN_SESSION | IN(SMTP_ST_REFUSED), SMTP_COMMAND_LAST, parse_quit },
+        { "rset", IN_SESSION, SMTP_COMMAND_IDLE | SMTP_COMMAND_CLEAR, parse_rset },
+        { "noop", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE | SMTP_COMMAND_CLEAR, parse_noop },
+        { "quit", IN_SESSION | IN(SMTP_ST_REFUSED), SMTP_COMMAND_LAST | SMTP_COMMAND_CLEAR, parse_quit },
         { "vrfy", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE, parse_vrfy },
         { "help", IN_SESSION, SMTP_COMMAND_IDLE, parse_help },
         { "expn", IN_SESSION, SMTP_COMMAND_LAST, parse_known },
-        { "starttls", IN_SESSION, SMTP_COMMAND_LAST, parse_known },
+        { "starttls", IN_SESSION, SMTP_COMMAND_LAST | SMTP_COMMAND_IDLE | SMTP_COMMAND_CLEAR | SMTP_COMMAND_TLS,
+          parse_starttls },
         { "auth", IN_SESSION, SMTP_COMMAND_LAST, parse_known },
         { "bdat", IN_SESSION, 0, parse_known },
         { "etrn", IN_SESSION, SMTP_COMMAND_LAST, parse_known },
@@ -304,13 +314,13 @@ static const struct smtp_command commands[] = {
         { "saml", IN_SESSION, 0, parse_known },
         { "xclient", IN_SESSION, SMTP_COMMAND_LAST, parse_known },
         { "xforward", IN_SESSION, 0, parse_known },
-        { "get", IN_SESSION, 0, parse_http },
-        { "post", IN_SESSION, 0, parse_http },
-        { "put", IN_SESSION, 0, parse_http },
-        { "head", IN_SESSION, 0, parse_http },
-        { "connect", IN_SESSION, 0, parse_http },
-        { "options", IN_SESSION, 0, parse_http },
-        { "delete", IN_SESSION, 0, parse_http },
+        { "get", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "post", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "put", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "head", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "connect", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "options", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
+        { "delete", IN_SESSION, SMTP_COMMAND_CLEAR, parse_http },
 };
 
 const struct smtp_command *smtp_command_lookup(const char *line, size_t len, size_t *ret_verb_len)

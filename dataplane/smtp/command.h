@@ -13,6 +13,8 @@
 
 #define SMTP_COMMAND_LAST 0x1u /* must be the last of a pipelined group (RFC 2920, 3.1) */
 #define SMTP_COMMAND_IDLE 0x2u /* moves nothing towards a message: limited in number */
+#define SMTP_COMMAND_CLEAR 0x8u /* may be said in clear where TLS is required (RFC 3207, 4) */
+#define SMTP_COMMAND_TLS  0x10u /* begins TLS */
 #define SMTP_COMMAND_LONG 0x4u /* its line may be longer than 512 octets by what its parameters add */
 
 struct smtp_command {

@@ -23,7 +23,10 @@ enum smtp_ext {
 
 /* What the server side implements today, and so the most that a listener may offer. */
 #define SMTP_EXT_IMPLEMENTED                                                                                 \
-        (SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | SMTP_EXT_ENHANCEDSTATUSCODES)
+        (SMTP_EXT_PIPELINING | SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | SMTP_EXT_ENHANCEDSTATUSCODES | SMTP_EXT_STARTTLS)
+
+/* Of these, what needs nothing but the program: STARTTLS wants certificates, and a connection that is in clear. */
+#define SMTP_EXT_DEFAULT (SMTP_EXT_IMPLEMENTED & ~(uint32_t)SMTP_EXT_STARTTLS)
 
 enum smtp_xclient {
         SMTP_XCLIENT_NAME = 1u << 0,

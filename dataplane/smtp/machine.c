@@ -11,6 +11,7 @@ enum {
         FLAG_PENDING_EHLO = 0x02, /* the one that waits for its decision is EHLO */
         FLAG_DISCARD = 0x04,      /* throwing a line away up to its CR LF */
         FLAG_DISCARD_MUTE = 0x08, /* and the reply to it was given already */
+        FLAG_TLS = 0x10,          /* STARTTLS was accepted; smtp_is_tls() knows this bit */
 };
 
 #define IN(state) (1u << (state))
@@ -19,7 +20,7 @@ enum {
 static const uint16_t moves[SMTP_ST_USED] = {
         [SMTP_ST_CONNECT] = IN(SMTP_ST_GREETED) | IN(SMTP_ST_REFUSED) | IN(SMTP_ST_CLOSED),
         [SMTP_ST_GREETED] = IN(SMTP_ST_HELLO) | IN(SMTP_ST_CLOSED),
-        [SMTP_ST_HELLO] = IN(SMTP_ST_HELLO) | IN(SMTP_ST_MAIL) | IN(SMTP_ST_CLOSED),
+        [SMTP_ST_HELLO] = IN(SMTP_ST_HELLO) | IN(SMTP_ST_MAIL) | IN(SMTP_ST_GREETED) | IN(SMTP_ST_CLOSED),
         [SMTP_ST_MAIL] = IN(SMTP_ST_RCPT) | IN(SMTP_ST_HELLO) | IN(SMTP_ST_CLOSED),
         [SMTP_ST_RCPT] = IN(SMTP_ST_RCPT) | IN(SMTP_ST_DATA) | IN(SMTP_ST_HELLO) | IN(SMTP_ST_CLOSED),
         [SMTP_ST_DATA] = IN(SMTP_ST_HELLO) | IN(SMTP_ST_CLOSED),
@@ -36,6 +37,7 @@ static const struct accepted {
         [SMTP_ACT_MAIL] = { SMTP_ST_MAIL, SMTP_REPLY_MAIL_OK },
         [SMTP_ACT_RCPT] = { SMTP_ST_RCPT, SMTP_REPLY_RCPT_OK },
         [SMTP_ACT_DATA] = { SMTP_ST_DATA, SMTP_REPLY_DATA_GO },
+        [SMTP_ACT_STARTTLS] = { SMTP_ST_GREETED, SMTP_REPLY_TLS_GO },
 };
 
 static const char *const state_names[SMTP_ST_USED] = {
@@ -52,7 +54,7 @@ const char *smtp_state_name(enum smtp_state state)
 void smtp_conf_init(struct smtp_conf *conf)
 {
         *conf = (struct smtp_conf){
-                .ext = SMTP_EXT_IMPLEMENTED,
+                .ext = SMTP_EXT_DEFAULT,
                 .rcpt_max = SMTP_RCPT_MAX,
                 .errors_max = SMTP_ERRORS_MAX,
                 .idle_commands_max = SMTP_IDLE_COMMANDS_MAX,
@@ -121,6 +123,9 @@ static enum smtp_reply accept_pending(struct smtp_machine *m, enum smtp_act act)
                 m->rcpts_refused = 0;
         } else if (act == SMTP_ACT_RCPT) {
                 m->rcpts++;
+        } else if (act == SMTP_ACT_STARTTLS) {
+                /* RFC 3207 4.2: nothing that the client has said before counts, its EHLO included. */
+                m->flags = FLAG_TLS;
         }
         return reply;
 }
@@ -173,6 +178,8 @@ static enum smtp_reply sequence_reply(const struct smtp_machine *m, enum smtp_ac
                 return SMTP_REPLY_HELLO_FIRST;
         if (act == SMTP_ACT_MAIL)
                 return SMTP_REPLY_MAIL_TWICE;
+        if (act == SMTP_ACT_STARTTLS)
+                return SMTP_REPLY_TLS_LATE;
         if (m->state != SMTP_ST_MAIL)
                 return SMTP_REPLY_MAIL_FIRST;
         /* RFC 5321 3.3: 554 or 503 where no recipient was accepted. */
@@ -208,6 +215,8 @@ static struct smtp_conf client_conf(const struct smtp_machine *m, const struct s
         struct smtp_conf allowed = *conf;
 
         allowed.ext &= (m->flags & FLAG_EHLO) ? SMTP_EXT_IMPLEMENTED : 0;
+        if (m->flags & FLAG_TLS)
+                allowed.ext &= ~(uint32_t)SMTP_EXT_STARTTLS;
         return allowed;
 }
 
@@ -215,6 +224,33 @@ static struct smtp_conf client_conf(const struct smtp_machine *m, const struct s
 static bool too_many_rcpts(const struct smtp_machine *m, const struct smtp_conf *conf)
 {
         return m->rcpts >= conf->rcpt_max || m->rcpts_refused >= 2u * conf->rcpt_max;
+}
+
+/* Must this command wait for TLS? */
+static bool wants_tls(const struct smtp_machine *m, const struct smtp_conf *conf, const struct smtp_command *command)
+{
+        return conf->tls_required && (m->flags & FLAG_TLS) == 0 && m->state != SMTP_ST_REFUSED &&
+               (command->flags & SMTP_COMMAND_CLEAR) == 0;
+}
+
+/* What the state says to a command that has been parsed. */
+static void check_order(const struct smtp_machine *m, const struct smtp_conf *conf, const struct smtp_command *command,
+                        struct smtp_action *ret)
+{
+        if (wants_tls(m, conf, command)) {
+                smtp_command_fail(ret, conf->ext & SMTP_EXT_STARTTLS ? SMTP_REPLY_TLS_REQUIRED
+                                                                     : SMTP_REPLY_TLS_UNAVAILABLE,
+                                  SMTP_FAULT_TLS);
+        } else if ((command->legal_in & IN(m->state)) == 0 ||
+                   (ret->act == SMTP_ACT_STARTTLS && in_transaction(m))) {
+                /* Order before syntax: the client learns what to send first, and the session sees no address. */
+                smtp_command_fail(ret, sequence_reply(m, ret->act), SMTP_FAULT_SEQUENCE);
+        } else if (ret->act == SMTP_ACT_RCPT && too_many_rcpts(m, conf)) {
+                smtp_command_fail(ret, SMTP_REPLY_RCPT_LIMIT, SMTP_FAULT_RCPTS);
+        } else if (ret->reply == SMTP_REPLY_NOT_IMPLEMENTED && (m->flags & FLAG_TLS) &&
+                   command->flags & SMTP_COMMAND_TLS) {
+                smtp_command_fail(ret, SMTP_REPLY_TLS_TWICE, SMTP_FAULT_SEQUENCE);
+        }
 }
 
 /* Run one whole line, its CR LF already cut off. */
@@ -247,12 +283,7 @@ static void run_line(struct smtp_machine *m, const struct smtp_conf *conf, const
         command->parse(&allowed, line + at, len - at, ret);
         ret->early =
             more && ((command->flags & SMTP_COMMAND_LAST) || (allowed.ext & SMTP_EXT_PIPELINING) == 0);
-        if ((command->legal_in & IN(m->state)) == 0) {
-                /* Order before syntax: the client learns what to send first, and the session sees no address. */
-                smtp_command_fail(ret, sequence_reply(m, ret->act), SMTP_FAULT_SEQUENCE);
-        } else if (ret->act == SMTP_ACT_RCPT && too_many_rcpts(m, conf)) {
-                smtp_command_fail(ret, SMTP_REPLY_RCPT_LIMIT, SMTP_FAULT_RCPTS);
-        }
+        check_order(m, conf, command, ret);
         if (command->flags & SMTP_COMMAND_IDLE)
                 count_u8(&m->idle_commands);
 }
@@ -294,6 +325,7 @@ static void settle(struct smtp_machine *m, const struct smtp_conf *conf, struct 
         case SMTP_ACT_MAIL:
         case SMTP_ACT_RCPT:
         case SMTP_ACT_DATA:
+        case SMTP_ACT_STARTTLS:
         case SMTP_ACT_NON_SMTP:
                 m->pending = (uint8_t)ret->act;
                 break;

@@ -52,9 +52,10 @@ struct smtp_conf {
         uint16_t rcpt_max;         /* accepted recipients of one message, SMTP_RCPT_MAX or more */
         uint8_t errors_max;        /* protocol errors before 421 */
         uint8_t idle_commands_max; /* commands that move nothing before 421 */
+        bool tls_required;         /* no mail in clear: 530, or 454 where ext has no STARTTLS (RFC 3207 4) */
 };
 
-/* The defaults: everything implemented, limits.h, no size limit. */
+/* The defaults: SMTP_EXT_DEFAULT, limits.h, no size limit. */
 void smtp_conf_init(struct smtp_conf *conf);
 
 /* One session's state. Caller's memory; nothing to free. The fields are the machine's own. */
@@ -82,6 +83,8 @@ enum smtp_act {
         SMTP_ACT_MAIL,     /* decide: path, size, is_8bit, has_body */
         SMTP_ACT_RCPT,     /* decide: path */
         SMTP_ACT_DATA,     /* decide: accept only when 354 may be sent */
+        SMTP_ACT_STARTTLS, /* decide: once accepted, send the reply, throw away what has come, and let the next octets
+                              of the client be those of TLS. The session is then as after its greeting */
         SMTP_ACT_NON_SMTP, /* decide: HTTP, TLS or a mail header where a command should be; reply is the
                               default. Accepting means going on after that reply */
 };
@@ -97,6 +100,7 @@ enum smtp_fault {
         SMTP_FAULT_RCPTS,    /* too many recipients */
         SMTP_FAULT_ERRORS,   /* too many errors, or too many commands without a message */
         SMTP_FAULT_NON_SMTP,
+        SMTP_FAULT_TLS,      /* a command that wants TLS first */
 };
 
 struct smtp_action {
@@ -145,7 +149,7 @@ size_t smtp_input(struct smtp_machine *machine, const struct smtp_conf *conf, co
 
 /*
  * Decide the action that waits. Returns the usual reply where the decision is ACCEPT (MAIL_OK, RCPT_OK,
- * DATA_GO, HELO, EHLO; the session may send a backend's own words instead), else SMTP_REPLY_NONE: the session
+ * DATA_GO, HELO, EHLO, TLS_GO; the session may send a backend's own words instead), else SMTP_REPLY_NONE: the session
  * says why. Calling it when nothing waits does nothing.
  */
 enum smtp_reply smtp_decide(struct smtp_machine *machine, enum smtp_decision decision);
@@ -177,6 +181,11 @@ static inline enum smtp_act smtp_pending(const struct smtp_machine *machine)
 static inline bool smtp_is_ehlo(const struct smtp_machine *machine)
 {
         return (machine->flags & 1u) != 0; /* SMTP_M_EHLO */
+}
+
+static inline bool smtp_is_tls(const struct smtp_machine *machine)
+{
+        return (machine->flags & 16u) != 0; /* FLAG_TLS */
 }
 
 /* The state's name, for the log and the tests. */

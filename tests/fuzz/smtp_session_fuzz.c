@@ -117,6 +117,8 @@ static struct trace run(const uint8_t *bytes, size_t len, uint8_t settings, size
         smtp_data_conf_init(&data_conf);
         conf.errors_max = settings & 1 ? 3 : 100;
         conf.rcpt_max = settings & 2 ? 2 : 100;
+        conf.ext = settings & 64 ? SMTP_EXT_IMPLEMENTED : SMTP_EXT_DEFAULT;
+        conf.tls_required = settings & 128;
         conf.size_max = data_conf.size_max = settings & 4 ? 50 : 0;
         data_conf.bare_newline = settings & 8 ? SMTP_BARE_REJECT : SMTP_BARE_NORMALIZE;
         data_conf.line_max = settings & 16 ? 20 : 0;

@@ -65,7 +65,9 @@ static void say_reply(struct play *p, enum smtp_reply reply, const char *text, u
         if (reply == SMTP_REPLY_EHLO) {
                 const struct smtp_conf *conf = &p->script->conf;
 
-                say(p, line, smtp_reply_build_ehlo(HOST, conf->ext, conf->size_max, line, sizeof(line)));
+                uint32_t ext = conf->ext & ~(smtp_is_tls(&p->machine) ? (uint32_t)SMTP_EXT_STARTTLS : 0u);
+
+                say(p, line, smtp_reply_build_ehlo(HOST, ext, conf->size_max, line, sizeof(line)));
                 return;
         }
         say(p, line, smtp_reply_build(reply, &args, line, sizeof(line)));
@@ -148,6 +150,9 @@ static void decide(struct play *p, const struct smtp_action *action)
                 }
                 smtp_data_init(&p->data);
                 p->message = p->backend.len;
+                accept_it(p);
+                break;
+        case SMTP_ACT_STARTTLS: /* as if the handshake took no octets */
                 accept_it(p);
                 break;
         default: /* NON_SMTP: the default answer, and the end */

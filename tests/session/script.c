@@ -38,6 +38,10 @@ static bool set(struct script *s, const char *name, const char *value)
                 s->data_conf.received_max = (uint16_t)number;
         else if (strcmp(name, "ext") == 0 && strcmp(value, "none") == 0)
                 s->conf.ext = 0;
+        else if (strcmp(name, "tls") == 0 && strcmp(value, "offered") == 0)
+                s->conf.ext |= SMTP_EXT_STARTTLS;
+        else if (strcmp(name, "tls") == 0 && strcmp(value, "required") == 0)
+                s->conf.tls_required = true;
         else if (strcmp(name, "bare_newline") == 0 && strcmp(value, "reject") == 0)
                 s->data_conf.bare_newline = SMTP_BARE_REJECT;
         else if (strcmp(name, "greet") == 0 && strcmp(value, "refuse") == 0)
