@@ -12,13 +12,15 @@ enum arp_operation {
         ARP_REPLY = 2,
 };
 
-static const uint8_t arp_fixed[6] = { 0, 1, 8, 0, 6, 4 }; /* Ethernet, IPv4, and the lengths of their addresses */
+static const uint8_t arp_fixed[6] = {
+        0, 1, 8, 0, 6, 4
+}; /* Ethernet, IPv4, and the lengths of their addresses */
 static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 static const uint8_t nobody[6];
 
 /* mac: NULL asks everybody. */
-static void arp_send(struct ip *ip, unsigned interface, enum arp_operation operation, const struct addr *sender,
-                     const struct addr *target, const uint8_t *mac)
+static void arp_send(struct ip *ip, unsigned interface, enum arp_operation operation,
+                     const struct addr *sender, const struct addr *target, const uint8_t *mac)
 {
         struct packet *packet = answer_new(ip);
         uint8_t *arp;
@@ -60,7 +62,8 @@ void arp_ask(struct ip *ip, unsigned interface, const struct addr *target, const
 
 void arp_announce(struct ip *ip, unsigned interface, const struct addr *addr)
 {
-        arp_send(ip, interface, ARP_REQUEST, addr, addr, NULL); /* RFC 5227 3: as a request, which no host ignores */
+        arp_send(ip, interface, ARP_REQUEST, addr, addr,
+                 NULL); /* RFC 5227 3: as a request, which no host ignores */
 }
 
 enum ip_verdict arp_input(struct ip *ip, const struct frame *frame, struct packet *packet)
@@ -74,8 +77,8 @@ enum ip_verdict arp_input(struct ip *ip, const struct frame *frame, struct packe
         if (packet_len(packet) < ARP_BYTES || memcmp(arp, arp_fixed, sizeof(arp_fixed)) != 0)
                 return IP_DROP_ARP;
         operation = wire_load16(arp + 6);
-        if ((operation != ARP_REQUEST && operation != ARP_REPLY) || (arp[8] & 1) || memcmp(arp + 8, nobody, 6) == 0 ||
-            memcmp(arp + 8, frame->interface->conf.mac, 6) == 0)
+        if ((operation != ARP_REQUEST && operation != ARP_REPLY) || (arp[8] & 1) ||
+            memcmp(arp + 8, nobody, 6) == 0 || memcmp(arp + 8, frame->interface->conf.mac, 6) == 0)
                 return IP_DROP_ARP;
         memcpy(&v4, arp + 14, 4);
         sender = addr_from_v4_be(v4);
@@ -88,10 +91,11 @@ enum ip_verdict arp_input(struct ip *ip, const struct frame *frame, struct packe
                 return IP_DONE;
         }
         if (addr_v4_be(&sender) != 0) /* a probe has no sender address (RFC 5227 2.1.1) */
-                neighbor_learn(ip, frame->interface_index, &sender, arp + 8,
-                               NEIGHBOR_OVERRIDES |
-                                   (operation == ARP_REPLY && is_for_us && frame->is_unicast ? NEIGHBOR_ANSWERS : 0),
-                               frame->now_us);
+                neighbor_learn(
+                    ip, frame->interface_index, &sender, arp + 8,
+                    NEIGHBOR_OVERRIDES |
+                        (operation == ARP_REPLY && is_for_us && frame->is_unicast ? NEIGHBOR_ANSWERS : 0),
+                    frame->now_us);
         if (operation == ARP_REQUEST && is_for_us && !frame->learn_only)
                 arp_send(ip, frame->interface_index, ARP_REPLY, &target, &sender, arp + 8);
         return is_for_us || frame->learn_only ? IP_DONE : IP_DROP_ARP;

@@ -157,7 +157,8 @@ static enum ip_verdict ether_input(struct ip *ip, struct frame *frame, struct pa
         frame->interface = &ip->interfaces[interface];
         frame->ether_src = bytes + 6;
         frame->is_unicast = memcmp(bytes, frame->interface->conf.mac, 6) == 0;
-        if ((bytes[6] & 1) || memcmp(bytes + 6, zero, 6) == 0 || memcmp(bytes + 6, frame->interface->conf.mac, 6) == 0)
+        if ((bytes[6] & 1) || memcmp(bytes + 6, zero, 6) == 0 ||
+            memcmp(bytes + 6, frame->interface->conf.mac, 6) == 0)
                 return IP_DROP_ETHER_SOURCE;
         if (!is_destination_right(frame, bytes, ethertype))
                 return ethertype == WIRE_ETHERTYPE_ARP || ethertype == WIRE_ETHERTYPE_IPV4 ||
@@ -177,7 +178,8 @@ static enum ip_verdict ether_input(struct ip *ip, struct frame *frame, struct pa
         }
 }
 
-enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us, struct ip_icmp_error *ret_error)
+enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us,
+                         struct ip_icmp_error *ret_error)
 {
         struct frame frame = {
                 .now_us = now_us,

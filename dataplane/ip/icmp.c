@@ -20,9 +20,9 @@ static enum ip_icmp_kind kind_of_unreachable(uint8_t code)
         switch (code) {
         case 4:
                 return IP_ICMP_TOO_BIG;
-        case 2:  /* protocol */
-        case 3:  /* port */
-        case 9:  /* administratively prohibited: network, host, communication */
+        case 2: /* protocol */
+        case 3: /* port */
+        case 9: /* administratively prohibited: network, host, communication */
         case 10:
         case 13:
                 return IP_ICMP_UNREACHABLE_HARD;
@@ -86,8 +86,8 @@ enum ip_verdict icmp_echo(struct ip *ip, const struct frame *frame, struct packe
         memcpy(icmp, packet_data(packet), len);
         icmp[0] = reply_type;
         memset(icmp + 2, 0, 2);
-        checksum = checksum_finish(checksum_add(
-            is_v4 ? 0 : checksum_pseudo(&meta->dst, &meta->src, WIRE_ICMP6, len), icmp, len));
+        checksum = checksum_finish(
+            checksum_add(is_v4 ? 0 : checksum_pseudo(&meta->dst, &meta->src, WIRE_ICMP6, len), icmp, len));
         memcpy(icmp + 2, &checksum, 2);
         has_room = is_v4 ? ipv4_push(ip, answer, &meta->dst, &meta->src, WIRE_ICMP, 0)
                          : ipv6_push(answer, &meta->dst, &meta->src, WIRE_ICMP6, IP_HOPS_DEFAULT, 0);

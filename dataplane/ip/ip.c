@@ -23,7 +23,8 @@ bool prefix_has(const struct prefix *prefix, const struct addr *addr)
         uint64_t word[2];
 
         memcpy(word, addr->bytes, sizeof(word));
-        return (((word[0] ^ prefix->net[0]) & prefix->mask[0]) | ((word[1] ^ prefix->net[1]) & prefix->mask[1])) == 0;
+        return (((word[0] ^ prefix->net[0]) & prefix->mask[0]) |
+                ((word[1] ^ prefix->net[1]) & prefix->mask[1])) == 0;
 }
 
 bool is_on_link(const struct ip *ip, unsigned interface, const struct addr *addr)
@@ -68,7 +69,8 @@ bool is_ours_at(const struct ip *ip, unsigned interface, const struct addr *addr
 {
         const struct interface *at = &ip->interfaces[interface];
 
-        return own_interface(ip, addr) == (int)interface || (at->has_v6 && addr_is_equal(&at->link_local, addr));
+        return own_interface(ip, addr) == (int)interface ||
+               (at->has_v6 && addr_is_equal(&at->link_local, addr));
 }
 
 bool ip_is_ours(const struct ip *ip, const struct addr *addr)
@@ -99,8 +101,8 @@ bool rate_take(uint64_t *when_us, uint64_t now_us, uint64_t interval_us, unsigne
 /* fe80:: and the modified EUI-64 of the MAC address (RFC 4291, appendix A). */
 static struct addr link_local_of(const uint8_t mac[6])
 {
-        struct addr addr = { { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, (uint8_t)(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe,
-                               mac[3], mac[4], mac[5] } };
+        struct addr addr = { { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, (uint8_t)(mac[0] ^ 2), mac[1], mac[2], 0xff,
+                               0xfe, mac[3], mac[4], mac[5] } };
 
         return addr;
 }
@@ -110,8 +112,9 @@ static int add_address(struct ip *ip, unsigned interface, const struct ip_addr *
         struct interface *at = &ip->interfaces[interface];
         unsigned slot;
 
-        if (from->prefix_len > 128 || (addr_is_v4(&from->addr) && from->prefix_len < 96) || is_zero(&from->addr) ||
-            is_link_local(&from->addr) || from->addr.bytes[0] == 0xff || own_lookup(ip, &from->addr))
+        if (from->prefix_len > 128 || (addr_is_v4(&from->addr) && from->prefix_len < 96) ||
+            is_zero(&from->addr) || is_link_local(&from->addr) || from->addr.bytes[0] == 0xff ||
+            own_lookup(ip, &from->addr))
                 return -EINVAL;
         for (slot = own_slot(&from->addr); ip->own[slot].interface != 0; slot = (slot + 1) % IP_OWN_SLOTS)
                 continue;
@@ -120,7 +123,8 @@ static int add_address(struct ip *ip, unsigned interface, const struct ip_addr *
         init_prefix(&ip->prefixes[ip->n_prefixes], interface, from);
         ip->n_prefixes++;
         for (unsigned i = 0; i + 1 < ip->n_prefixes; i++)
-                if (memcmp(&ip->prefixes[i], &ip->prefixes[ip->n_prefixes - 1], sizeof(ip->prefixes[i])) == 0) {
+                if (memcmp(&ip->prefixes[i], &ip->prefixes[ip->n_prefixes - 1], sizeof(ip->prefixes[i])) ==
+                    0) {
                         ip->n_prefixes--;
                         break;
                 }
@@ -180,7 +184,8 @@ int ip_new(struct ip **ret, const struct ip_settings *settings, uint64_t now_us)
         for (unsigned i = 0; r == 0 && i < settings->n_interfaces; i++) {
                 const struct ip_interface *conf = &settings->interfaces[i];
 
-                if ((!is_zero(&conf->gateway4) && !addr_is_v4(&conf->gateway4)) || addr_is_v4(&conf->gateway6))
+                if ((!is_zero(&conf->gateway4) && !addr_is_v4(&conf->gateway4)) ||
+                    addr_is_v4(&conf->gateway6))
                         r = -EINVAL;
                 if (r == 0)
                         r = add_gateway(ip, i, &conf->gateway4, now_us);

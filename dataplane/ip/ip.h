@@ -37,25 +37,27 @@ struct ip_addr {
 
 /* One port, or one VLAN of a port. */
 struct ip_interface {
-        uint16_t port;         /* index of the port, below IP_PORTS_MAX */
-        uint16_t vlan;         /* 802.1Q id, 0: untagged */
-        uint16_t mtu;          /* 1280 to 9000 */
+        uint16_t port; /* index of the port, below IP_PORTS_MAX */
+        uint16_t vlan; /* 802.1Q id, 0: untagged */
+        uint16_t mtu;  /* 1280 to 9000 */
         uint8_t mac[6];
-        bool tx_l4_checksum;   /* the port finishes TCP checksums (port.h) */
+        bool tx_l4_checksum; /* the port finishes TCP checksums (port.h) */
         uint8_t n_addrs;
-        struct ip_addr addrs[IP_ADDRS_MAX]; /* a link-local IPv6 address is added by itself where there is an IPv6 one */
-        struct addr gateway4;  /* all zero: none; must be on-link */
-        struct addr gateway6;  /* all zero: none; on-link or link-local */
+        /* a link-local IPv6 address is added by itself where there is an IPv6 one */
+        struct ip_addr addrs[IP_ADDRS_MAX];
+        struct addr gateway4; /* all zero: none; must be on-link */
+        struct addr gateway6; /* all zero: none; on-link or link-local */
 };
 
 struct ip_settings {
-        struct rte_mempool *pool;          /* for ARP, ND and the like */
-        uint64_t *counters;                /* this worker's row (counters.h) */
+        struct rte_mempool *pool;              /* for ARP, ND and the like */
+        uint64_t *counters;                    /* this worker's row (counters.h) */
         const struct ip_interface *interfaces; /* copied */
-        unsigned n_interfaces;             /* 1 to IP_INTERFACES_MAX */
-        unsigned neighbors;                /* entries of the neighbour table, rounded up to a power of two, at least 64; 0: 65536 (5 MB) */
-        struct siphash_key hash_key;       /* random */
-        bool announce;                     /* this worker announces the addresses at start (worker 0 does) */
+        unsigned n_interfaces;                 /* 1 to IP_INTERFACES_MAX */
+        /* entries of the neighbour table, rounded up to a power of two, at least 64; 0: 65536 (5 MB) */
+        unsigned neighbors;
+        struct siphash_key hash_key; /* random */
+        bool announce;               /* this worker announces the addresses at start (worker 0 does) */
 };
 
 struct ip;
@@ -83,22 +85,26 @@ enum ip_verdict {
         IP_DROP_HEADER,            /* IP version, header length or total length wrong */
         IP_DROP_HEADER_CHECKSUM,   /* IPv4 header checksum wrong */
         IP_DROP_OPTIONS,           /* source route, or malformed options */
-        IP_DROP_EXTENSION,         /* IPv6 extension headers malformed, too many, or demanding to be understood */
-        IP_DROP_FRAGMENT,          /* a fragment */
-        IP_DROP_SOURCE,            /* a source address that cannot be (multicast, loopback, broadcast, our own) */
-        IP_DROP_INTERFACE,         /* a source address that lives on another of our interfaces */
-        IP_DROP_NOT_OURS,          /* a destination address that is not ours at this interface */
-        IP_DROP_PROTOCOL,          /* neither TCP nor ICMP */
-        IP_DROP_L4_CHECKSUM,       /* TCP, ICMP or ICMPv6 checksum wrong */
-        IP_DROP_L4_SHORT,          /* too short for its TCP or ICMP header */
-        IP_DROP_ICMP,              /* an ICMP message that we have no use for, or malformed */
-        IP_DROP_ICMP_RATE,         /* an answer beyond the rate of ICMP answers */
-        IP_DROP_ARP,               /* ARP malformed, or not about us */
-        IP_DROP_ND,                /* ND malformed, hop limit not 255, or not about us */
-        IP_DROP_NO_ROUTE,          /* ip_output(): source is not ours, or destination off-link without a gateway */
-        IP_DROP_TOO_LONG,          /* ip_output(): longer than the MTU, or no room for the headers */
-        IP_DROP_UNRESOLVED,        /* ip_output(): the neighbour does not answer, or too many packets wait for it */
-        IP_DROP_QUEUE_FULL,        /* ip_output(): nobody fetches the frames */
+        /* IPv6 extension headers malformed, too many, or demanding to be understood */
+        IP_DROP_EXTENSION,
+        IP_DROP_FRAGMENT, /* a fragment */
+        /* a source address that cannot be (multicast, loopback, broadcast, our own) */
+        IP_DROP_SOURCE,
+        IP_DROP_INTERFACE,   /* a source address that lives on another of our interfaces */
+        IP_DROP_NOT_OURS,    /* a destination address that is not ours at this interface */
+        IP_DROP_PROTOCOL,    /* neither TCP nor ICMP */
+        IP_DROP_L4_CHECKSUM, /* TCP, ICMP or ICMPv6 checksum wrong */
+        IP_DROP_L4_SHORT,    /* too short for its TCP or ICMP header */
+        IP_DROP_ICMP,        /* an ICMP message that we have no use for, or malformed */
+        IP_DROP_ICMP_RATE,   /* an answer beyond the rate of ICMP answers */
+        IP_DROP_ARP,         /* ARP malformed, or not about us */
+        IP_DROP_ND,          /* ND malformed, hop limit not 255, or not about us */
+        /* ip_output(): source is not ours, or destination off-link without a gateway */
+        IP_DROP_NO_ROUTE,
+        IP_DROP_TOO_LONG, /* ip_output(): longer than the MTU, or no room for the headers */
+        /* ip_output(): the neighbour does not answer, or too many packets wait for it */
+        IP_DROP_UNRESOLVED,
+        IP_DROP_QUEUE_FULL, /* ip_output(): nobody fetches the frames */
         IP_VERDICTS,
 };
 
@@ -111,7 +117,8 @@ enum ip_icmp_kind {
 /* An ICMP error and the TCP segment of ours that it quotes. Nothing here is proven: believe it only with a live seq (RFC 5927). */
 struct ip_icmp_error {
         enum ip_icmp_kind kind;
-        uint16_t mtu; /* TOO_BIG only: as the router says it, 0: it did not say; not below 68 or 1280 otherwise */
+        /* TOO_BIG only: as the router says it, 0: it did not say; not below 68 or 1280 otherwise */
+        uint16_t mtu;
         struct addr local;
         struct addr remote;
         uint16_t local_port; /* host order */
@@ -125,7 +132,8 @@ struct ip_icmp_error {
  * checksum was right, and meta src, dst, ecn and hops are set. On every other verdict the packet has been taken.
  * ret_error is set on IP_ICMP_ERROR only. A packet marked PACKET_LEARN_ONLY only teaches: IP_DONE or a drop. Drops are counted here.
  */
-enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us, struct ip_icmp_error *ret_error);
+enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us,
+                         struct ip_icmp_error *ret_error);
 
 /*
  * Send one TCP segment: data begins at the TCP header (chains are fine, the first segment is not shared), meta src

@@ -40,7 +40,8 @@ static bool is_subnet_broadcast(const struct ip *ip, unsigned interface, const s
                 const struct prefix *prefix = &ip->prefixes[i];
                 uint32_t host_mask;
 
-                if (prefix->interface != interface || prefix->len < 96 || prefix->len > 126 || !prefix_has(prefix, addr))
+                if (prefix->interface != interface || prefix->len < 96 || prefix->len > 126 ||
+                    !prefix_has(prefix, addr))
                         continue; /* a /31 has no broadcast address (RFC 3021) */
                 host_mask = prefix->len == 96 ? UINT32_MAX : (1u << (128 - prefix->len)) - 1;
                 if ((v4 & host_mask) == 0 || (v4 & host_mask) == host_mask)
@@ -82,10 +83,12 @@ enum ip_verdict tcp_segment_check(struct packet *packet)
         if (meta->flags & PACKET_L4_CHECKSUM_OK)
                 return IP_TCP;
         sum = checksum_pseudo(&meta->src, &meta->dst, WIRE_TCP, len);
-        return checksum_fold(checksum_add(sum, packet_data(packet), len)) == 0xffff ? IP_TCP : IP_DROP_L4_CHECKSUM;
+        return checksum_fold(checksum_add(sum, packet_data(packet), len)) == 0xffff ? IP_TCP
+                                                                                    : IP_DROP_L4_CHECKSUM;
 }
 
-enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *packet, struct ip_icmp_error *ret_error)
+enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *packet,
+                           struct ip_icmp_error *ret_error)
 {
         struct packet_meta *meta = packet_meta(packet);
         const uint8_t *header = packet_data(packet);
@@ -131,8 +134,8 @@ enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *pa
         }
 }
 
-bool ipv4_push(struct ip *ip, struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol,
-               uint8_t ecn)
+bool ipv4_push(struct ip *ip, struct packet *packet, const struct addr *src, const struct addr *dst,
+               uint8_t protocol, uint8_t ecn)
 {
         uint8_t *header = packet_prepend(packet, WIRE_IPV4_BYTES);
         uint16_t checksum;

@@ -7,7 +7,8 @@ enum ipv6_option {
         OPTION_PAD1 = 0,
 };
 
-#define OPTION_ACTION 0xc0u /* not 0: one who does not know the option must discard the packet (RFC 8200 4.2) */
+/* Not 0: one who does not know the option must discard the packet (RFC 8200 4.2). */
+#define OPTION_ACTION 0xc0u
 
 struct upper_layer {
         uint8_t protocol;
@@ -95,8 +96,8 @@ static bool is_icmp6_destination(const struct ip *ip, const struct frame *frame,
                memcmp(dst->bytes, solicited, sizeof(solicited)) == 0;
 }
 
-static enum ip_verdict check_addresses(const struct ip *ip, const struct frame *frame, const struct packet_meta *meta,
-                                       uint8_t protocol)
+static enum ip_verdict check_addresses(const struct ip *ip, const struct frame *frame,
+                                       const struct packet_meta *meta, uint8_t protocol)
 {
         bool is_unspecified = is_zero(&meta->src);
 
@@ -115,7 +116,8 @@ static enum ip_verdict check_addresses(const struct ip *ip, const struct frame *
         return is_link_local(&meta->src) ? IP_DONE : source_check(ip, frame->interface_index, &meta->src);
 }
 
-enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *packet, struct ip_icmp_error *ret_error)
+enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *packet,
+                           struct ip_icmp_error *ret_error)
 {
         struct packet_meta *meta = packet_meta(packet);
         const uint8_t *header = packet_data(packet);
@@ -154,8 +156,8 @@ enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *pa
         }
 }
 
-bool ipv6_push(struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol, uint8_t hops,
-               uint8_t ecn)
+bool ipv6_push(struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol,
+               uint8_t hops, uint8_t ecn)
 {
         uint16_t payload_len = (uint16_t)packet_total_len(packet);
         uint8_t *header = packet_prepend(packet, WIRE_IPV6_BYTES);

@@ -19,7 +19,8 @@ static const struct addr all_mld2_routers = { { 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0,
 /* Hop-by-hop header with a router alert for MLD (RFC 2711), padded to 8 bytes. */
 static const uint8_t router_alert[8] = { WIRE_ICMP6, 0, 5, 2, 0, 0, 1, 0 };
 
-static void send_records(struct ip *ip, unsigned interface, uint8_t kind, const struct addr *addrs, unsigned n)
+static void send_records(struct ip *ip, unsigned interface, uint8_t kind, const struct addr *addrs,
+                         unsigned n)
 {
         const struct addr *src = &ip->interfaces[interface].link_local;
         uint16_t len = (uint16_t)(8 + n * RECORD_BYTES), checksum;

@@ -74,7 +74,8 @@ void nd_ask(struct ip *ip, unsigned interface, const struct addr *target, const 
         uint8_t group_mac[6];
 
         nd_multicast_mac(&group, group_mac);
-        nd_send(ip, interface, WIRE_ICMP6_SOLICIT, 0, src, mac ? target : &group, target, mac ? mac : group_mac);
+        nd_send(ip, interface, WIRE_ICMP6_SOLICIT, 0, src, mac ? target : &group, target,
+                mac ? mac : group_mac);
 }
 
 void nd_announce(struct ip *ip, unsigned interface, const struct addr *addr)
@@ -115,11 +116,13 @@ static enum ip_verdict solicit_input(struct ip *ip, const struct frame *frame, s
         if (!find_option(icmp + ND_BYTES, packet_len(packet) - ND_BYTES, ND_SOURCE_ADDRESS, &mac))
                 return IP_DROP_ND;
         if (mac && !is_zero(&meta->src))
-                neighbor_learn(ip, frame->interface_index, &meta->src, mac, NEIGHBOR_OVERRIDES, frame->now_us);
+                neighbor_learn(ip, frame->interface_index, &meta->src, mac, NEIGHBOR_OVERRIDES,
+                               frame->now_us);
         if (!is_ours_at(ip, frame->interface_index, &target))
                 return frame->learn_only ? IP_DONE : IP_DROP_ND;
         group = nd_solicited_node(&target);
-        if (!addr_is_equal(&meta->dst, &group) && (is_zero(&meta->src) || !addr_is_equal(&meta->dst, &target)))
+        if (!addr_is_equal(&meta->dst, &group) &&
+            (is_zero(&meta->src) || !addr_is_equal(&meta->dst, &target)))
                 return IP_DROP_ND;
         if (is_zero(&meta->src)) {
                 /* Somebody is about to take our address; everybody hears that it is ours (RFC 4861 7.2.4). */
@@ -127,8 +130,8 @@ static enum ip_verdict solicit_input(struct ip *ip, const struct frame *frame, s
                         return IP_DROP_ND;
                 nd_multicast_mac(&all_nodes, all_mac);
                 if (!frame->learn_only)
-                        nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_OVERRIDE, &target, &all_nodes,
-                                &target, all_mac);
+                        nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_OVERRIDE, &target,
+                                &all_nodes, &target, all_mac);
                 return IP_DONE;
         }
         if (!frame->learn_only)
@@ -170,5 +173,6 @@ enum ip_verdict nd_input(struct ip *ip, const struct frame *frame, struct packet
         if (packet_meta(packet)->hops != IP_HOPS_LINK || icmp[1] != 0 || packet_len(packet) < ND_BYTES ||
             frame->has_fragment_header || icmp[8] == 0xff)
                 return IP_DROP_ND;
-        return icmp[0] == WIRE_ICMP6_SOLICIT ? solicit_input(ip, frame, packet) : advertise_input(ip, frame, packet);
+        return icmp[0] == WIRE_ICMP6_SOLICIT ? solicit_input(ip, frame, packet)
+                                             : advertise_input(ip, frame, packet);
 }

@@ -191,7 +191,8 @@ static bool goes_before(const struct neighbor *a, const struct neighbor *b)
 }
 
 /* A new entry, FAILED with no hold; NULL where a set holds nothing but gateways. */
-static struct neighbor *neighbor_new(struct ip *ip, unsigned interface, const struct addr *addr, uint64_t now_us)
+static struct neighbor *neighbor_new(struct ip *ip, unsigned interface, const struct addr *addr,
+                                     uint64_t now_us)
 {
         struct neighbors *neighbors = &ip->neighbors;
         struct neighbor *victim = NULL;
@@ -278,8 +279,8 @@ static enum ip_verdict wait_for_answer(struct ip *ip, struct neighbor *entry, st
         return IP_SENT;
 }
 
-enum ip_verdict neighbor_send(struct ip *ip, unsigned interface, const struct addr *addr, struct packet *packet,
-                              uint64_t now_us)
+enum ip_verdict neighbor_send(struct ip *ip, unsigned interface, const struct addr *addr,
+                              struct packet *packet, uint64_t now_us)
 {
         struct neighbor *entry = neighbor_lookup(&ip->neighbors, interface, addr);
         uint64_t age_us;
@@ -294,7 +295,8 @@ enum ip_verdict neighbor_send(struct ip *ip, unsigned interface, const struct ad
         }
         entry->used_us = now_us;
         age_us = now_us - entry->confirmed_us;
-        if (entry->state == NEIGHBOR_REACHABLE && age_us > NEIGHBOR_REACHABLE_US && may_ask(ip, entry, now_us)) {
+        if (entry->state == NEIGHBOR_REACHABLE && age_us > NEIGHBOR_REACHABLE_US &&
+            may_ask(ip, entry, now_us)) {
                 if (age_us <= NEIGHBOR_FORGET_US)
                         start_asking(ip, entry, NEIGHBOR_PROBING, now_us);
                 else
@@ -335,8 +337,8 @@ static void flush_waiting(struct ip *ip, struct neighbor *entry)
         }
 }
 
-void neighbor_learn(struct ip *ip, unsigned interface, const struct addr *addr, const uint8_t mac[6], unsigned what,
-                    uint64_t now_us)
+void neighbor_learn(struct ip *ip, unsigned interface, const struct addr *addr, const uint8_t mac[6],
+                    unsigned what, uint64_t now_us)
 {
         struct neighbor *entry = neighbor_lookup(&ip->neighbors, interface, addr);
 
@@ -347,7 +349,8 @@ void neighbor_learn(struct ip *ip, unsigned interface, const struct addr *addr, 
                         if (!(what & NEIGHBOR_ANSWERS))
                                 return;
                 } else if (!(what & NEIGHBOR_OVERRIDES)) {
-                        entry->confirmed_us = confirmed(0, now_us); /* doubt: ask at the next use (RFC 4861 7.2.5) */
+                        entry->confirmed_us =
+                            confirmed(0, now_us); /* doubt: ask at the next use (RFC 4861 7.2.5) */
                         return;
                 } else if (entry->changed_us != 0 && now_us - entry->changed_us < NEIGHBOR_MOVE_US) {
                         counter_inc(ip->counters, COUNTER_neighbor_change_refused);
@@ -381,7 +384,8 @@ static void tick_gateways(struct ip *ip, uint64_t now_us)
 
                 if (entry->state == NEIGHBOR_FAILED)
                         start_asking(ip, entry, NEIGHBOR_INCOMPLETE, now_us);
-                else if (entry->state == NEIGHBOR_REACHABLE && now_us - entry->confirmed_us > NEIGHBOR_REACHABLE_US)
+                else if (entry->state == NEIGHBOR_REACHABLE &&
+                         now_us - entry->confirmed_us > NEIGHBOR_REACHABLE_US)
                         start_asking(ip, entry, NEIGHBOR_PROBING, now_us);
         }
 }

@@ -27,8 +27,9 @@ enum ip_verdict route_send(struct ip *ip, unsigned interface, struct packet *pac
 
 static bool is_sendable_destination(const struct ip *ip, const struct addr *dst)
 {
-        bool is_multicast = addr_is_v4(dst) ? dst->bytes[12] >= 224 || dst->bytes[12] == 127 || dst->bytes[12] == 0
-                                            : dst->bytes[0] == 0xff || is_zero(dst);
+        bool is_multicast = addr_is_v4(dst)
+                                ? dst->bytes[12] >= 224 || dst->bytes[12] == 127 || dst->bytes[12] == 0
+                                : dst->bytes[0] == 0xff || is_zero(dst);
 
         return !is_multicast && own_interface(ip, dst) < 0;
 }
@@ -40,7 +41,8 @@ static void finish_checksum(const struct interface *at, struct packet *packet, b
         uint16_t checksum;
 
         if (at->conf.tx_l4_checksum) {
-                packet_offload_l4(packet, (uint16_t)(WIRE_ETHER_BYTES + (at->conf.vlan ? WIRE_VLAN_BYTES : 0)),
+                packet_offload_l4(packet,
+                                  (uint16_t)(WIRE_ETHER_BYTES + (at->conf.vlan ? WIRE_VLAN_BYTES : 0)),
                                   is_v4 ? WIRE_IPV4_BYTES : WIRE_IPV6_BYTES, is_v4);
                 return;
         }

@@ -60,10 +60,10 @@ struct ip {
         struct own_addr own[IP_OWN_SLOTS];
         struct frame_queue frames[IP_PORTS_MAX];
         struct neighbors neighbors;
-        uint64_t icmp_rate_us;     /* see rate_take() */
+        uint64_t icmp_rate_us; /* see rate_take() */
         uint64_t mld_rate_us;
-        uint64_t defended_us;      /* when an address was last defended, 0: never */
-        uint64_t announce_due_us;  /* UINT64_MAX: nothing to announce */
+        uint64_t defended_us;     /* when an address was last defended, 0: never */
+        uint64_t announce_due_us; /* UINT64_MAX: nothing to announce */
         unsigned announce_left;
         uint16_t ipv4_id;
 };
@@ -74,7 +74,7 @@ struct frame {
         unsigned interface_index;
         const uint8_t *ether_src;
         uint64_t now_us;
-        bool is_unicast;  /* sent to our MAC address */
+        bool is_unicast; /* sent to our MAC address */
         bool learn_only;
         bool has_fragment_header; /* an atomic fragment (RFC 6946) */
 };
@@ -130,14 +130,16 @@ void count_drop(struct ip *ip, enum ip_verdict verdict);
 
 /* --- ipv4.c, ipv6.c ------------------------------------------------------------------------------------- */
 
-enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *packet, struct ip_icmp_error *ret_error);
-enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *packet, struct ip_icmp_error *ret_error);
+enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *packet,
+                           struct ip_icmp_error *ret_error);
+enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *packet,
+                           struct ip_icmp_error *ret_error);
 
 /* Prepend an IP header to a packet whose data begins at its L4 header. src and dst are of the header's family. Returns false: no room. */
-bool ipv4_push(struct ip *ip, struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol,
-               uint8_t ecn);
-bool ipv6_push(struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol, uint8_t hops,
-               uint8_t ecn);
+bool ipv4_push(struct ip *ip, struct packet *packet, const struct addr *src, const struct addr *dst,
+               uint8_t protocol, uint8_t ecn);
+bool ipv6_push(struct packet *packet, const struct addr *src, const struct addr *dst, uint8_t protocol,
+               uint8_t hops, uint8_t ecn);
 
 /* The checks of a source address that both families share: not ours, and not of another interface's link. */
 enum ip_verdict source_check(const struct ip *ip, unsigned interface, const struct addr *src);
@@ -163,7 +165,8 @@ enum ip_verdict icmp6_input(struct ip *ip, const struct frame *frame, struct pac
 void icmp_quote_tcp(const uint8_t *tcp, struct ip_icmp_error *error);
 
 /* Answer an echo request: the same bytes, with another type. */
-enum ip_verdict icmp_echo(struct ip *ip, const struct frame *frame, struct packet *packet, uint8_t reply_type);
+enum ip_verdict icmp_echo(struct ip *ip, const struct frame *frame, struct packet *packet,
+                          uint8_t reply_type);
 
 /* --- arp.c, nd.c, mld.c: questions go out by the interface's port ------------------------------------------- */
 

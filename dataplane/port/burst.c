@@ -9,11 +9,12 @@
 #include "dataplane/port/wire.h"
 #include "dataplane/shared/counters.h"
 
-#define TX_TRIES 4u /* calls without progress before the rest is dropped */
-#define PREFETCH 4u /* frames ahead */
+#define TX_TRIES      4u   /* calls without progress before the rest is dropped */
+#define PREFETCH      4u   /* frames ahead */
 #define TX_HANDED_MAX 512u /* frames of other workers sent in one turn */
 
-unsigned burst_rx(const struct port *port, unsigned worker, struct packet **ret, unsigned max, uint64_t *counters)
+unsigned burst_rx(const struct port *port, unsigned worker, struct packet **ret, unsigned max,
+                  uint64_t *counters)
 {
         unsigned n;
 
@@ -66,15 +67,16 @@ static void drop(struct packet **packets, unsigned n, enum counter counter, uint
         counter_add(counters, counter, n);
 }
 
-static void send_queue(const struct port *port, unsigned queue, struct packet **packets, unsigned n, uint64_t *counters)
+static void send_queue(const struct port *port, unsigned queue, struct packet **packets, unsigned n,
+                       uint64_t *counters)
 {
         unsigned sent = 0;
 
         if (!port->tx_multi_segs)
                 n = linearise(packets, n, counters);
         for (unsigned tries = 0; sent < n && tries < TX_TRIES;) {
-                unsigned taken = rte_eth_tx_burst(port->dpdk_id, (uint16_t)queue, (struct rte_mbuf **)packets + sent,
-                                                  (uint16_t)(n - sent));
+                unsigned taken = rte_eth_tx_burst(port->dpdk_id, (uint16_t)queue,
+                                                  (struct rte_mbuf **)packets + sent, (uint16_t)(n - sent));
 
                 sent += taken;
                 if (taken == 0)
@@ -85,7 +87,8 @@ static void send_queue(const struct port *port, unsigned queue, struct packet **
                 drop(packets + sent, n - sent, COUNTER_tx_full, counters);
 }
 
-bool burst_tx(const struct port *port, unsigned worker, struct packet **packets, unsigned n, uint64_t *counters)
+bool burst_tx(const struct port *port, unsigned worker, struct packet **packets, unsigned n,
+              uint64_t *counters)
 {
         unsigned taken;
 

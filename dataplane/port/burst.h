@@ -16,14 +16,16 @@
  * Each packet's data begins at its Ethernet header; its meta is cleared but for port, vlan (a tag that the
  * device has stripped) and PACKET_L4_CHECKSUM_OK. The caller owns them. Counts rx_packets in `counters`.
  */
-unsigned burst_rx(const struct port *port, unsigned worker, struct packet **ret, unsigned max, uint64_t *counters);
+unsigned burst_rx(const struct port *port, unsigned worker, struct packet **ret, unsigned max,
+                  uint64_t *counters);
 
 /*
  * Send n frames (as ip_next_frames() gives them); all of them are taken. What the device does not take within a
  * bounded number of tries is dropped and counted (tx_full), so a stuck device never stops a worker.
  * Returns true when the frames were put on their way to another worker, port_tx_worker(), which should be woken.
  */
-bool burst_tx(const struct port *port, unsigned worker, struct packet **packets, unsigned n, uint64_t *counters);
+bool burst_tx(const struct port *port, unsigned worker, struct packet **packets, unsigned n,
+              uint64_t *counters);
 
 /*
  * Send what other workers have handed over for this worker's queue. Called by every worker once a turn; does

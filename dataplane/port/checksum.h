@@ -49,9 +49,14 @@ static inline uint16_t checksum_finish(uint64_t sum)
 static inline uint64_t checksum_pseudo(const struct addr *src, const struct addr *dst, uint8_t protocol,
                                        uint32_t l4_len)
 {
-        uint8_t tail[8] = { (uint8_t)(l4_len >> 24), (uint8_t)(l4_len >> 16), (uint8_t)(l4_len >> 8),
-                            (uint8_t)l4_len,         0,                       0,
-                            0,                       protocol };
+        uint8_t tail[8] = { (uint8_t)(l4_len >> 24),
+                            (uint8_t)(l4_len >> 16),
+                            (uint8_t)(l4_len >> 8),
+                            (uint8_t)l4_len,
+                            0,
+                            0,
+                            0,
+                            protocol };
         unsigned skip = addr_is_v4(dst) ? 12 : 0;
         uint64_t sum = checksum_add(0, tail, sizeof(tail));
 

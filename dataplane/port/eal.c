@@ -64,8 +64,8 @@ static bool is_hex(const char *text, unsigned digits)
 /* "01:00.0", with whatever comes after it. */
 static bool is_short_pci(const char *text)
 {
-        return is_hex(text, 2) && text[2] == ':' && is_hex(text + 3, 2) && text[5] == '.' && is_hex(text + 6, 1) &&
-               (text[7] == 0 || text[7] == ',');
+        return is_hex(text, 2) && text[2] == ':' && is_hex(text + 3, 2) && text[5] == '.' &&
+               is_hex(text + 6, 1) && (text[7] == 0 || text[7] == ',');
 }
 
 bool port_device_is_pci(const char *device)
@@ -80,7 +80,8 @@ int port_device_name(const char *device, char ret[PORT_DEVICE_MAX])
 
         if (len == 0)
                 return -EINVAL;
-        printed = snprintf(ret, PORT_DEVICE_MAX, "%s%.*s", is_short_pci(device) ? "0000:" : "", (int)len, device);
+        printed =
+            snprintf(ret, PORT_DEVICE_MAX, "%s%.*s", is_short_pci(device) ? "0000:" : "", (int)len, device);
         return printed < (int)PORT_DEVICE_MAX ? 0 : -EINVAL;
 }
 
@@ -96,28 +97,32 @@ static int add_devices(struct port_eal_args *args, const struct port_eal_setting
                 char queues[32] = "";
 
                 if (port_device_name(device->device, name) < 0 || device->device[0] == '-')
-                        return port_fail(reterr, -EINVAL,
-                                         "port %s: device \"%.80s\": expected a PCI address or a driver with a number, "
-                                         "such as \"net_af_packet0,iface=eth1\"",
-                                         device->name, device->device);
+                        return port_fail(
+                            reterr, -EINVAL,
+                            "port %s: device \"%.80s\": expected a PCI address or a driver with a number, "
+                            "such as \"net_af_packet0,iface=eth1\"",
+                            device->name, device->device);
                 for (unsigned j = 0; j < i; j++)
-                        if (port_device_name(settings->devices[j].device, other) == 0 && strcmp(name, other) == 0)
-                                return port_fail(reterr, -EINVAL,
-                                                 "port %s: device %.80s is also port %s: give each a number of its own",
-                                                 device->name, name, settings->devices[j].name);
+                        if (port_device_name(settings->devices[j].device, other) == 0 &&
+                            strcmp(name, other) == 0)
+                                return port_fail(
+                                    reterr, -EINVAL,
+                                    "port %s: device %.80s is also port %s: give each a number of its own",
+                                    device->name, name, settings->devices[j].name);
                 if (port_device_is_pci(device->device)) {
                         has_pci = true;
-                        has_room &= add(args, "-a") &&
-                                    add(args, "%s%s", is_short_pci(device->device) ? "0000:" : "", device->device);
+                        has_room &=
+                            add(args, "-a") &&
+                            add(args, "%s%s", is_short_pci(device->device) ? "0000:" : "", device->device);
                         continue;
                 }
                 if (is_af_packet && !strstr(device->device, "qpairs="))
                         snprintf(queues, sizeof(queues), ",qpairs=%u", MIN(settings->workers, 16u));
-                has_room &= add(args, "--vdev=%s%s%s", device->device, queues,
-                                is_af_packet && device->mtu > AF_PACKET_MTU_MAX &&
-                                        !strstr(device->device, "framesz=")
-                                    ? AF_PACKET_JUMBO
-                                    : "");
+                has_room &=
+                    add(args, "--vdev=%s%s%s", device->device, queues,
+                        is_af_packet && device->mtu > AF_PACKET_MTU_MAX && !strstr(device->device, "framesz=")
+                            ? AF_PACKET_JUMBO
+                            : "");
         }
         if (!has_pci)
                 has_room &= add(args, "--no-pci");
@@ -134,7 +139,8 @@ static int add_lcores(struct port_eal_args *args, const struct port_eal_settings
         cpu_set_t set;
 
         if (sched_getaffinity(0, sizeof(set), &set) < 0)
-                return port_fail(reterr, -errno, "workers: the CPUs to run on are unknown: %s", strerror(errno));
+                return port_fail(reterr, -errno, "workers: the CPUs to run on are unknown: %s",
+                                 strerror(errno));
         for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
                 if (CPU_ISSET(cpu, &set))
                         cpus[n_cpus++] = cpu;
@@ -149,7 +155,8 @@ static int add_lcores(struct port_eal_args *args, const struct port_eal_settings
                 int cpu = settings->cpus ? settings->cpus[worker] : cpus[(first + worker) % n_cpus];
 
                 if (cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &set))
-                        return port_fail(reterr, -EINVAL, "workers: CPU %d is not one that this process may use", cpu);
+                        return port_fail(reterr, -EINVAL,
+                                         "workers: CPU %d is not one that this process may use", cpu);
                 len += (unsigned)snprintf(text + len, sizeof(text) - len, ",%u@%d", PORT_LCORE(worker), cpu);
         }
         if (!add(args, "--lcores=%s", text) || !add(args, "--main-lcore=0"))
@@ -157,15 +164,18 @@ static int add_lcores(struct port_eal_args *args, const struct port_eal_settings
         return 0;
 }
 
-int port_eal_build(struct port_eal_args *ret, const struct port_eal_settings *settings, char reterr[PORT_ERROR_MAX])
+int port_eal_build(struct port_eal_args *ret, const struct port_eal_settings *settings,
+                   char reterr[PORT_ERROR_MAX])
 {
         int r;
 
         memset(ret, 0, sizeof(*ret));
         if (settings->workers < 1 || settings->workers > PORT_WORKERS_MAX)
-                return port_fail(reterr, -EINVAL, "workers: %u: expected 1 to %u", settings->workers, PORT_WORKERS_MAX);
+                return port_fail(reterr, -EINVAL, "workers: %u: expected 1 to %u", settings->workers,
+                                 PORT_WORKERS_MAX);
         if (settings->n_devices > PORT_MAX)
-                return port_fail(reterr, -EINVAL, "ports: %u: expected at most %u", settings->n_devices, PORT_MAX);
+                return port_fail(reterr, -EINVAL, "ports: %u: expected at most %u", settings->n_devices,
+                                 PORT_MAX);
         if (settings->memory_mb < 16)
                 return port_fail(reterr, -EINVAL, "memory: %u MB: expected at least 16", settings->memory_mb);
         add(ret, "%s", settings->program);
@@ -230,7 +240,8 @@ int port_eal_start(struct port_eal_args *args, char reterr[PORT_ERROR_MAX])
                 return 0;
         error = rte_errno ? rte_errno : EINVAL;
         if (hugepages && (error == EACCES || error == ENOMEM || geteuid() != 0))
-                return port_fail(reterr, -error, "DPDK: %s: hugepages need root, or a hugetlbfs mount of our own user",
+                return port_fail(reterr, -error,
+                                 "DPDK: %s: hugepages need root, or a hugetlbfs mount of our own user",
                                  strerror(error));
         return port_fail(reterr, -error, "DPDK: cannot start: %s (see the EAL line above)", strerror(error));
 }

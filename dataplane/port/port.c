@@ -28,8 +28,8 @@
 #define BUFFER_MTU_MAX     1900u  /* what a buffer of 2048 holds for every driver */
 
 /* Receive offloads worth having, transmit offloads likewise. */
-#define RX_WANTED (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
-#define TX_WANTED (RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+#define RX_WANTED  (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+#define TX_WANTED  (RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
 #define RSS_WANTED (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
 
 struct rte_mempool *port_pool_new(const char *name, unsigned packets, uint16_t mtu, int node,
@@ -40,8 +40,9 @@ struct rte_mempool *port_pool_new(const char *name, unsigned packets, uint16_t m
 
         pool = pool_new(name, packets, (uint16_t)buffer, node);
         if (!pool)
-                port_fail(reterr, -rte_errno, "packets: no memory for %u buffers of %u bytes (%u MB): %s", packets,
-                          buffer, (unsigned)((uint64_t)packets * (buffer + 384) >> 20) + 1, rte_strerror(rte_errno));
+                port_fail(reterr, -rte_errno, "packets: no memory for %u buffers of %u bytes (%u MB): %s",
+                          packets, buffer, (unsigned)((uint64_t)packets * (buffer + 384) >> 20) + 1,
+                          rte_strerror(rte_errno));
         return pool;
 }
 
@@ -72,19 +73,23 @@ static COLD int say_missing(const struct port_device *device, const char *name, 
                                  device->name, name, name);
         port_device_argument(device->device, "iface", iface, sizeof(iface));
         if (iface[0] && strncmp(name, "net_tap", 7) != 0 && if_nametoindex(iface) == 0)
-                return port_fail(reterr, -ENODEV, "port %s: no network interface \"%s\" on this machine (ip link shows them)",
+                return port_fail(reterr, -ENODEV,
+                                 "port %s: no network interface \"%s\" on this machine (ip link shows them)",
                                  device->name, iface);
         if (geteuid() != 0)
                 return port_fail(reterr, -EPERM,
-                                 "port %s: device %.64s did not open: no permission; start as root (CAP_NET_RAW, CAP_NET_ADMIN)",
+                                 "port %s: device %.64s did not open: no permission; start as root "
+                                 "(CAP_NET_RAW, CAP_NET_ADMIN)",
                                  device->name, name);
         return port_fail(reterr, -ENODEV,
-                         "port %s: device \"%.120s\" did not open: is the driver's name right, and is every argument known to it?",
+                         "port %s: device \"%.120s\" did not open: is the driver's name right, and is every "
+                         "argument known to it?",
                          device->name, device->device);
 }
 
 /* Give the NIC our key and our table. A NIC that refuses still works: the workers steer by themselves. */
-static void program_reta(const struct port *port, const struct rte_eth_dev_info *info, const struct steer *steer)
+static void program_reta(const struct port *port, const struct rte_eth_dev_info *info,
+                         const struct steer *steer)
 {
         struct rte_eth_rss_reta_entry64 reta[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE];
 
@@ -99,14 +104,16 @@ static void program_reta(const struct port *port, const struct rte_eth_dev_info 
         (void)rte_eth_dev_rss_reta_update(port->dpdk_id, reta, info->reta_size);
 }
 
-static bool may_rss(const struct rte_eth_dev_info *info, const struct port *port, const struct port_settings *settings)
+static bool may_rss(const struct rte_eth_dev_info *info, const struct port *port,
+                    const struct port_settings *settings)
 {
         return settings->steer && port->rx_queues > 1 && info->reta_size > 0 &&
                (info->flow_type_rss_offloads & RSS_WANTED) != 0;
 }
 
 /* Configure with what the device can do. Sets the port's view of its offloads. */
-static int configure(struct port *port, const struct rte_eth_dev_info *info, const struct port_settings *settings)
+static int configure(struct port *port, const struct rte_eth_dev_info *info,
+                     const struct port_settings *settings)
 {
         struct rte_eth_conf conf = { 0 };
         uint8_t key[64] = { 0 };
@@ -146,10 +153,11 @@ static int set_up_queues(struct port *port, const struct port_settings *settings
                 r = rte_eth_rx_queue_setup(port->dpdk_id, queue, rx, (unsigned)port->node, NULL,
                                            settings->pools[queue]);
                 if (r < 0)
-                        return port_fail(reterr, r,
-                                         "port %s: receive queue %u: %s: are the packet buffers large enough for the "
-                                         "device's frames, and enough of them?",
-                                         port->name, queue, strerror(-r));
+                        return port_fail(
+                            reterr, r,
+                            "port %s: receive queue %u: %s: are the packet buffers large enough for the "
+                            "device's frames, and enough of them?",
+                            port->name, queue, strerror(-r));
         }
         return 0;
 }
@@ -168,8 +176,8 @@ static int set_mtu(struct port *port, const struct rte_eth_dev_info *info, char 
         /* Drivers on top of a kernel interface say 1500 whatever their buffers hold: it is the interface's matter. */
         if (strcmp(info->driver_name, "net_af_packet") == 0 && r == -EINVAL)
                 return 0;
-        return port_fail(reterr, r, "port %s: mtu %u: the device refuses it (%s); it says it can take %u", port->name,
-                         port->mtu, strerror(-r), info->max_mtu);
+        return port_fail(reterr, r, "port %s: mtu %u: the device refuses it (%s); it says it can take %u",
+                         port->name, port->mtu, strerror(-r), info->max_mtu);
 }
 
 static int make_tx_ring(struct port *port, char reterr[PORT_ERROR_MAX])
@@ -180,8 +188,8 @@ static int make_tx_ring(struct port *port, char reterr[PORT_ERROR_MAX])
         /* Many workers write; relaxed tail sync, since one of them may lose its CPU in the middle. */
         port->tx_ring = rte_ring_create(name, TX_RING_FRAMES, port->node, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
         if (!port->tx_ring)
-                return port_fail(reterr, -rte_errno, "port %s: no memory for the transmit hand-over ring: %s", port->name,
-                                 rte_strerror(rte_errno));
+                return port_fail(reterr, -rte_errno, "port %s: no memory for the transmit hand-over ring: %s",
+                                 port->name, rte_strerror(rte_errno));
         return 0;
 }
 
@@ -197,14 +205,16 @@ int port_open(struct port *ret, const struct port_settings *settings, char reter
         snprintf(port.name, sizeof(port.name), "%s", settings->device.name);
         if (settings->index >= PORT_MAX || settings->workers < 1 || settings->workers > PORT_WORKERS_MAX ||
             port_device_name(settings->device.device, port.device) < 0)
-                return port_fail(reterr, -EINVAL, "port %s: device \"%.80s\" cannot be", port.name, settings->device.device);
+                return port_fail(reterr, -EINVAL, "port %s: device \"%.80s\" cannot be", port.name,
+                                 settings->device.device);
         if (rte_eth_dev_get_port_by_name(port.device, &port.dpdk_id) < 0)
                 return say_missing(&settings->device, port.device, reterr);
         r = rte_eth_dev_info_get(port.dpdk_id, &info);
         if (r == 0)
                 r = rte_eth_macaddr_get(port.dpdk_id, &mac);
         if (r < 0)
-                return port_fail(reterr, r, "port %s: the device does not answer: %s", port.name, strerror(-r));
+                return port_fail(reterr, r, "port %s: the device does not answer: %s", port.name,
+                                 strerror(-r));
         memcpy(port.mac, mac.addr_bytes, sizeof(port.mac));
         port.node = rte_eth_dev_socket_id(port.dpdk_id);
         port.rx_queues = (uint16_t)MIN(settings->workers, MIN(info.max_rx_queues, info.max_tx_queues));
@@ -213,7 +223,8 @@ int port_open(struct port *ret, const struct port_settings *settings, char reter
                 return port_fail(reterr, -EINVAL, "port %s: the device has no queues", port.name);
         r = configure(&port, &info, settings);
         if (r < 0)
-                return port_fail(reterr, r, "port %s: the device cannot be configured: %s", port.name, strerror(-r));
+                return port_fail(reterr, r, "port %s: the device cannot be configured: %s", port.name,
+                                 strerror(-r));
         r = set_mtu(&port, &info, reterr);
         if (r == 0)
                 r = set_up_queues(&port, settings, reterr);
@@ -234,10 +245,13 @@ int port_start(struct port *port, char reterr[PORT_ERROR_MAX])
         int r = rte_eth_dev_start(port->dpdk_id);
 
         if (r == -EPERM || r == -EACCES || (r == -1 && geteuid() != 0))
-                return port_fail(reterr, -EPERM, "port %s: no permission to start %.64s: start as root (CAP_NET_RAW, CAP_NET_ADMIN)",
-                                 port->name, port->device);
+                return port_fail(
+                    reterr, -EPERM,
+                    "port %s: no permission to start %.64s: start as root (CAP_NET_RAW, CAP_NET_ADMIN)",
+                    port->name, port->device);
         if (r < 0)
-                return port_fail(reterr, r, "port %s: the device does not start: %s", port->name, strerror(-r));
+                return port_fail(reterr, r, "port %s: the device does not start: %s", port->name,
+                                 strerror(-r));
         /* ND arrives by multicast; ip filters what is not ours. Drivers that deliver everything anyway refuse. */
         (void)rte_eth_allmulticast_enable(port->dpdk_id);
         return 0;

@@ -25,24 +25,27 @@
 #define PORT_ERROR_MAX   256u /* a line for people */
 #define PORT_NAME_MAX    32u
 #define PORT_DEVICE_MAX  256u
-#define PORT_BURST_MAX   32u  /* packets of one receive or transmit call */
+#define PORT_BURST_MAX   32u /* packets of one receive or transmit call */
 
 /* One device as the policy names it. */
 struct port_device {
-        const char *name;   /* what the operator calls it: "front" */
-        const char *device; /* "net_af_packet0,iface=gl-front", or a PCI address "0000:01:00.0" with or without arguments */
-        uint16_t mtu;       /* of IP, 1280 to 9000 */
+        const char *name; /* what the operator calls it: "front" */
+        /* "net_af_packet0,iface=gl-front", or a PCI address "0000:01:00.0" with or without arguments */
+        const char *device;
+        uint16_t mtu; /* of IP, 1280 to 9000 */
 };
 
 struct port_eal_settings {
-        const char *program;               /* argv[0] */
-        const char *file_prefix;           /* distinct for each instance on one machine: "greyline-mx1" */
+        const char *program;     /* argv[0] */
+        const char *file_prefix; /* distinct for each instance on one machine: "greyline-mx1" */
         const struct port_device *devices;
-        unsigned n_devices;                /* 0 to PORT_MAX */
-        unsigned workers;                  /* 1 to PORT_WORKERS_MAX */
-        const int *cpus;                   /* a CPU for each worker, or NULL: spread over the CPUs we may use */
-        bool hugepages;                    /* false: ordinary memory, for tests and for machines without a NIC */
-        unsigned memory_mb;                /* for pools and rings; at least 16 */
+        unsigned n_devices; /* 0 to PORT_MAX */
+        unsigned workers;   /* 1 to PORT_WORKERS_MAX */
+        /* a CPU for each worker, or NULL: spread over the CPUs we may use */
+        const int *cpus;
+        /* false: ordinary memory, for tests and for machines without a NIC */
+        bool hugepages;
+        unsigned memory_mb; /* for pools and rings; at least 16 */
 };
 
 /* The EAL's argument vector and the text it points into. Caller's memory; about 4 kB. */
@@ -82,28 +85,32 @@ struct rte_mempool *port_pool_new(const char *name, unsigned packets, uint16_t m
 
 struct port_settings {
         struct port_device device;
-        uint16_t index;                   /* its place in the caller's table, 0 to PORT_MAX-1: packet_meta.port */
+        /* its place in the caller's table, 0 to PORT_MAX-1: packet_meta.port */
+        uint16_t index;
         unsigned workers;
         struct rte_mempool *const *pools; /* one for each worker: what its queue receives into */
-        const struct steer *steer;        /* a NIC with RSS gets this key and table; read only during the call */
-        bool rx_interrupts;               /* use them where the driver has them (idle: adaptive) */
+        /* a NIC with RSS gets this key and table; read only during the call */
+        const struct steer *steer;
+        bool rx_interrupts; /* use them where the driver has them (idle: adaptive) */
 };
 
 /* An open port. Written by port_open() and port_start(), then read-only and shared by the workers. */
 struct port {
         uint16_t index;
         uint16_t dpdk_id;
-        uint16_t rx_queues;        /* 1 to workers: queue Q is polled by worker Q alone */
-        uint16_t tx_queues;        /* the same number; a worker without one hands frames to port_tx_worker() */
+        uint16_t rx_queues; /* 1 to workers: queue Q is polled by worker Q alone */
+        /* the same number; a worker without one hands frames to port_tx_worker() */
+        uint16_t tx_queues;
         uint16_t mtu;
-        int node;                  /* NUMA node, -1 unknown */
+        int node; /* NUMA node, -1 unknown */
         uint8_t mac[6];
-        bool rx_l4_checksum;       /* the device checks TCP checksums and says so for each packet */
-        bool tx_l4_checksum;       /* the device finishes TCP checksums: ip_interface.tx_l4_checksum */
-        bool tx_multi_segs;        /* the device sends chains; otherwise burst_tx() makes them one segment */
-        bool rx_interrupts;        /* a queue's interrupt can be waited for */
+        bool rx_l4_checksum; /* the device checks TCP checksums and says so for each packet */
+        bool tx_l4_checksum; /* the device finishes TCP checksums: ip_interface.tx_l4_checksum */
+        bool tx_multi_segs;  /* the device sends chains; otherwise burst_tx() makes them one segment */
+        bool rx_interrupts;  /* a queue's interrupt can be waited for */
         int rx_fd[PORT_WORKERS_MAX]; /* a socket that becomes readable with the queue, -1: none */
-        struct rte_ring *tx_ring;  /* frames of workers without a queue on their way to queue 0; NULL when all have one */
+        /* frames of workers without a queue on their way to queue 0; NULL when all have one */
+        struct rte_ring *tx_ring;
         char name[PORT_NAME_MAX];
         char device[PORT_DEVICE_MAX]; /* the EAL's name of it: the part before the first comma */
 };

@@ -71,7 +71,8 @@ static unsigned list_sockets(int family, unsigned ifindex, int ret[SOCKETS_MAX])
 
 void port_sockets_find(struct port *port, const char *device)
 {
-        bool is_packet = strncmp(device, "net_af_packet", 13) == 0, is_xdp = strncmp(device, "net_af_xdp", 10) == 0;
+        bool is_packet = strncmp(device, "net_af_packet", 13) == 0,
+             is_xdp = strncmp(device, "net_af_xdp", 10) == 0;
         int sockets[SOCKETS_MAX];
         char iface[IF_NAMESIZE];
         unsigned n;

@@ -51,8 +51,8 @@ static uint32_t toeplitz(const struct steer *steer, uint32_t hash, unsigned plac
 }
 
 /* remote and local: addr_len bytes; ports: remote, then local, in network order. */
-static uint32_t tuple_hash(const struct steer *steer, const uint8_t *remote, const uint8_t *local, unsigned addr_len,
-                           const uint8_t *remote_port, const uint8_t *local_port)
+static uint32_t tuple_hash(const struct steer *steer, const uint8_t *remote, const uint8_t *local,
+                           unsigned addr_len, const uint8_t *remote_port, const uint8_t *local_port)
 {
         uint32_t hash = toeplitz(steer, 0, 0, remote, addr_len);
 
@@ -84,8 +84,8 @@ unsigned steer_tuple_owner(const struct steer *steer, const struct addr *local, 
 }
 
 /* All pieces of one datagram have the two addresses and the id in common. */
-static int fragment_owner(const struct steer *steer, const uint8_t *addrs, unsigned addr_len, const uint8_t *id,
-                          unsigned id_len)
+static int fragment_owner(const struct steer *steer, const uint8_t *addrs, unsigned addr_len,
+                          const uint8_t *id, unsigned id_len)
 {
         uint32_t hash = toeplitz(steer, 0, 0, addrs, 2 * addr_len);
 
@@ -132,7 +132,8 @@ static int ipv4_owner(const struct steer *steer, const uint8_t *ip, uint32_t len
         if (ip[9] == WIRE_TCP && len >= 4)
                 return (int)owner(steer, tuple_hash(steer, ip + 12, ip + 16, 4, l4, l4 + 2));
         if (ip[9] == WIRE_ICMP && len >= WIRE_ICMP_BYTES &&
-            (l4[0] == WIRE_ICMP_UNREACHABLE || l4[0] == WIRE_ICMP_TIME_EXCEEDED || l4[0] == WIRE_ICMP_PARAMETER))
+            (l4[0] == WIRE_ICMP_UNREACHABLE || l4[0] == WIRE_ICMP_TIME_EXCEEDED ||
+             l4[0] == WIRE_ICMP_PARAMETER))
                 return quoted4_owner(steer, l4 + WIRE_ICMP_BYTES, len - WIRE_ICMP_BYTES);
         return STEER_ANY;
 }
@@ -158,7 +159,8 @@ static int ipv6_owner(const struct steer *steer, const uint8_t *ip, uint32_t len
         protocol = ip[6];
         for (unsigned walked = 0; walked <= WIRE_IPV6_HEADERS_MAX; walked++) {
                 if (protocol == WIRE_TCP && len >= at + 4)
-                        return (int)owner(steer, tuple_hash(steer, ip + 8, ip + 24, 16, ip + at, ip + at + 2));
+                        return (int)owner(steer,
+                                          tuple_hash(steer, ip + 8, ip + 24, 16, ip + at, ip + at + 2));
                 if (protocol == WIRE_ICMP6)
                         return icmp6_owner(steer, ip + at, len - at);
                 if (len < at + 8)

@@ -24,14 +24,17 @@
 struct steer {
         uint32_t workers;
         uint8_t key[STEER_KEY_BYTES];
-        uint8_t reta[STEER_RETA];                    /* hash, low bits -> worker */
-        uint32_t table[STEER_INPUT_BYTES * 2][16];   /* the hash of each half byte at each place; XOR of them is Toeplitz */
+        uint8_t reta[STEER_RETA]; /* hash, low bits -> worker */
+        /* the hash of each half byte at each place; XOR of them is Toeplitz */
+        uint32_t table[STEER_INPUT_BYTES * 2][16];
 };
 
 /* What steer_frame() says instead of a worker's number. */
 enum steer_verdict {
-        STEER_ANY = -1, /* nobody's in particular (echo, other protocols, malformed): whoever received it goes on with it */
-        STEER_ALL = -2, /* ARP or ND: whoever received it answers; the others get a copy marked PACKET_LEARN_ONLY */
+        /* nobody's in particular (echo, other protocols, malformed): whoever received it goes on with it */
+        STEER_ANY = -1,
+        /* ARP or ND: whoever received it answers; the others get a copy marked PACKET_LEARN_ONLY */
+        STEER_ALL = -2,
 };
 
 /* Prepare the tables. workers: 1 to 64. key: random bytes. */

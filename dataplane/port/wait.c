@@ -16,16 +16,16 @@
 
 #include "dataplane/port/private.h"
 
-#define EVENTS_MAX        16
-#define BLIND_SLEEP_MS    1
-#define SLEEP_MS_MAX      60000u
-#define IS_QUEUE          ((void *)UINTPTR_MAX)
+#define EVENTS_MAX     16
+#define BLIND_SLEEP_MS 1
+#define SLEEP_MS_MAX   60000u
+#define IS_QUEUE       ((void *)UINTPTR_MAX)
 
 struct port_wait {
         int epoll;
         unsigned worker;
         unsigned n_interrupts;
-        uint16_t interrupts[PORT_MAX];  /* DPDK ids of the ports whose queue has one */
+        uint16_t interrupts[PORT_MAX]; /* DPDK ids of the ports whose queue has one */
         bool is_blind;
         struct rte_epoll_event events[PORT_MAX + PORT_WAIT_BELLS_MAX]; /* rte_epoll keeps pointers into it */
         unsigned n_events;
@@ -48,8 +48,9 @@ static int watch_queue(struct port_wait *wait, const struct port *port)
 {
         if (port->rx_fd[wait->worker] >= 0)
                 return watch_fd(wait, port->rx_fd[wait->worker], IS_QUEUE);
-        if (port->rx_interrupts && rte_eth_dev_rx_intr_ctl_q(port->dpdk_id, (uint16_t)wait->worker, wait->epoll,
-                                                             RTE_INTR_EVENT_ADD, IS_QUEUE) == 0) {
+        if (port->rx_interrupts &&
+            rte_eth_dev_rx_intr_ctl_q(port->dpdk_id, (uint16_t)wait->worker, wait->epoll, RTE_INTR_EVENT_ADD,
+                                      IS_QUEUE) == 0) {
                 wait->interrupts[wait->n_interrupts++] = port->dpdk_id;
                 return 0;
         }
@@ -79,7 +80,8 @@ int port_wait_new(struct port_wait **ret, struct port *const *ports, unsigned n_
                 r = watch_fd(wait, bells[i], (void *)(uintptr_t)PORT_WAIT_BELL(i));
         if (r < 0) {
                 port_wait_free(wait);
-                return port_fail(reterr, r, "worker %u: cannot wait for its queues and bells: %s", worker, strerror(-r));
+                return port_fail(reterr, r, "worker %u: cannot wait for its queues and bells: %s", worker,
+                                 strerror(-r));
         }
         *ret = wait;
         return 0;

@@ -27,8 +27,10 @@
 #define WIRE_IPV4_MF          0x2000u
 #define WIRE_IPV4_OFFSET_MASK 0x1fffu
 
-#define WIRE_IPV6_OFFSET_MORE 0xfff9u /* offset and more-fragments of a fragment header; all clear: an atomic fragment */
-#define WIRE_IPV6_HEADERS_MAX 4u      /* extension headers that are walked before a packet is called malformed */
+/* offset and more-fragments of a fragment header; all clear: an atomic fragment */
+#define WIRE_IPV6_OFFSET_MORE 0xfff9u
+/* extension headers that are walked before a packet is called malformed */
+#define WIRE_IPV6_HEADERS_MAX 4u
 
 enum wire_protocol {
         WIRE_HOP_BY_HOP = 0,

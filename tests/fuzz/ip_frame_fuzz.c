@@ -31,8 +31,8 @@ static struct steer steer;
 
 static void start(void)
 {
-        char *argv[] = { "fuzz",   "--no-huge",      "--no-shconf", "-m", "128",          "--no-pci",
-                         "--no-telemetry", "-l", "0",           "--log-level=4", NULL };
+        char *argv[] = { "fuzz", "--no-huge", "--no-shconf",   "-m", "128", "--no-pci", "--no-telemetry",
+                         "-l",   "0",         "--log-level=4", NULL };
         static const uint8_t key[STEER_KEY_BYTES] = { 0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2 };
 
         if (pool)
@@ -81,7 +81,8 @@ static void repair(uint8_t *frame, size_t len)
         if (len >= WIRE_ETHER_BYTES + WIRE_IPV4_BYTES && wire_load16(frame + 12) == WIRE_ETHERTYPE_IPV4) {
                 size_t header_len = (l3[0] & 15u) * 4u, total_len = wire_load16(l3 + 2);
 
-                if (header_len < WIRE_IPV4_BYTES || total_len < header_len || WIRE_ETHER_BYTES + total_len > len)
+                if (header_len < WIRE_IPV4_BYTES || total_len < header_len ||
+                    WIRE_ETHER_BYTES + total_len > len)
                         return;
                 memset(l3 + 10, 0, 2);
                 checksum = checksum_finish(checksum_add(0, l3, header_len));
@@ -92,7 +93,8 @@ static void repair(uint8_t *frame, size_t len)
                 memset(l4 + 2, 0, 2);
                 checksum = checksum_finish(checksum_add(0, l4, total_len - header_len));
                 memcpy(l4 + 2, &checksum, 2);
-        } else if (len >= WIRE_ETHER_BYTES + WIRE_IPV6_BYTES && wire_load16(frame + 12) == WIRE_ETHERTYPE_IPV6) {
+        } else if (len >= WIRE_ETHER_BYTES + WIRE_IPV6_BYTES &&
+                   wire_load16(frame + 12) == WIRE_ETHERTYPE_IPV6) {
                 size_t payload_len = wire_load16(l3 + 4);
 
                 l4 = l3 + WIRE_IPV6_BYTES;
@@ -102,8 +104,8 @@ static void repair(uint8_t *frame, size_t len)
                 memcpy(src.bytes, l3 + 8, 16);
                 memcpy(dst.bytes, l3 + 24, 16);
                 memset(l4 + 2, 0, 2);
-                checksum = checksum_finish(
-                    checksum_add(checksum_pseudo(&src, &dst, WIRE_ICMP6, (uint32_t)payload_len), l4, payload_len));
+                checksum = checksum_finish(checksum_add(
+                    checksum_pseudo(&src, &dst, WIRE_ICMP6, (uint32_t)payload_len), l4, payload_len));
                 memcpy(l4 + 2, &checksum, 2);
         }
 }
@@ -148,7 +150,8 @@ static void drain(struct ip *ip)
 
         for (uint16_t port = 0; port < IP_PORTS_MAX; port++) {
                 while (ip_next_frames(ip, port, &packet, 1) > 0) {
-                        BUG_ON(packet_total_len(packet) < WIRE_ETHER_BYTES || packet_total_len(packet) > 1518);
+                        BUG_ON(packet_total_len(packet) < WIRE_ETHER_BYTES ||
+                               packet_total_len(packet) > 1518);
                         packet_free(packet);
                 }
         }
@@ -176,7 +179,8 @@ static void run_step(struct ip *ip, unsigned step, uint8_t *frame, uint16_t len,
         if (verdict == IP_ICMP_ERROR) {
                 BUG_ON(!ip_is_ours(ip, &error.local));
                 /* The owner of the connection got it, or else nobody would ever hear of the error. */
-                BUG_ON(owner != (int)steer_tuple_owner(&steer, &error.local, error.local_port, &error.remote, error.remote_port));
+                BUG_ON(owner != (int)steer_tuple_owner(&steer, &error.local, error.local_port, &error.remote,
+                                                       error.remote_port));
         }
         if (verdict != IP_TCP)
                 return;

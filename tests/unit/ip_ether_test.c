@@ -128,7 +128,8 @@ static void test_cut_everywhere(void **state)
         rig_init(&rig, 0);
         for (unsigned i = 0; i < ARRAY_LEN(ip_frames); i++) {
                 for (uint16_t len = 0; len < ip_frames[i].len; len++) {
-                        enum ip_verdict got = rig_input_bytes(&rig, ip_frames[i].bytes, len, 0, RIG_NOW_US, NULL, NULL);
+                        enum ip_verdict got =
+                            rig_input_bytes(&rig, ip_frames[i].bytes, len, 0, RIG_NOW_US, NULL, NULL);
 
                         if (got == IP_TCP || got == IP_ICMP_ERROR || got == IP_SENT)
                                 fail_msg("%s cut to %u bytes: verdict %d", ip_frames[i].name, len, got);
@@ -188,7 +189,9 @@ static void test_segment_is_trimmed(void **state)
                 rig_init(&rig, 0);
                 memcpy(bytes, frame->bytes, frame->len);
                 memset(bytes + frame->len, 0xee, cases[i].padding);
-                assert_int_equal(rig_input_bytes(&rig, bytes, frame->len + cases[i].padding, 0, RIG_NOW_US, NULL, &packet), IP_TCP);
+                assert_int_equal(
+                    rig_input_bytes(&rig, bytes, frame->len + cases[i].padding, 0, RIG_NOW_US, NULL, &packet),
+                    IP_TCP);
                 assert_int_equal(packet_len(packet), cases[i].want_len);
                 assert_int_equal(wire_load16(packet_data(packet)), 40000);
                 assert_int_equal(wire_load16(packet_data(packet) + 2), 25);
@@ -209,8 +212,11 @@ static void test_device_checksum(void **state)
         struct rig rig;
 
         rig_init(&rig, 0);
-        assert_int_equal(rig_input_bytes(&rig, bad->bytes, bad->len, PACKET_L4_CHECKSUM_OK, RIG_NOW_US, NULL, NULL), IP_TCP);
-        assert_int_equal(rig_input_bytes(&rig, short_one->bytes, short_one->len, PACKET_L4_CHECKSUM_OK, RIG_NOW_US, NULL, NULL),
+        assert_int_equal(
+            rig_input_bytes(&rig, bad->bytes, bad->len, PACKET_L4_CHECKSUM_OK, RIG_NOW_US, NULL, NULL),
+            IP_TCP);
+        assert_int_equal(rig_input_bytes(&rig, short_one->bytes, short_one->len, PACKET_L4_CHECKSUM_OK,
+                                         RIG_NOW_US, NULL, NULL),
                          IP_DROP_L4_SHORT);
         rig_done(&rig);
 }
@@ -247,7 +253,8 @@ static void test_stripped_tag(void **state)
 static void test_several_segments_refused(void **state)
 {
         const struct ip_frame *frame = rig_frame("tcp4_data");
-        struct packet *head = rig_packet(frame->bytes, 60), *tail = rig_packet(frame->bytes + 60, frame->len - 60);
+        struct packet *head = rig_packet(frame->bytes, 60),
+                      *tail = rig_packet(frame->bytes + 60, frame->len - 60);
         struct ip_icmp_error error;
         struct rig rig;
 
@@ -265,8 +272,8 @@ static void test_learn_only(void **state)
         rig_init(&rig, 0);
         rig_know_peers(&rig, RIG_NOW_US);
         for (unsigned i = 0; i < ARRAY_LEN(ip_frames); i++) {
-                enum ip_verdict got = rig_input_bytes(&rig, ip_frames[i].bytes, ip_frames[i].len, PACKET_LEARN_ONLY,
-                                                      RIG_NOW_US, NULL, NULL);
+                enum ip_verdict got = rig_input_bytes(&rig, ip_frames[i].bytes, ip_frames[i].len,
+                                                      PACKET_LEARN_ONLY, RIG_NOW_US, NULL, NULL);
 
                 if (got == IP_TCP)
                         fail_msg("%s: a learning copy came through", ip_frames[i].name);
@@ -292,10 +299,14 @@ static void test_queue_is_bounded(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_verdicts),        cmocka_unit_test(test_cut_everywhere),
-                cmocka_unit_test(test_every_bit_turned), cmocka_unit_test(test_segment_is_trimmed),
-                cmocka_unit_test(test_device_checksum), cmocka_unit_test(test_stripped_tag),
-                cmocka_unit_test(test_several_segments_refused), cmocka_unit_test(test_learn_only),
+                cmocka_unit_test(test_verdicts),
+                cmocka_unit_test(test_cut_everywhere),
+                cmocka_unit_test(test_every_bit_turned),
+                cmocka_unit_test(test_segment_is_trimmed),
+                cmocka_unit_test(test_device_checksum),
+                cmocka_unit_test(test_stripped_tag),
+                cmocka_unit_test(test_several_segments_refused),
+                cmocka_unit_test(test_learn_only),
                 cmocka_unit_test(test_queue_is_bounded),
         };
 

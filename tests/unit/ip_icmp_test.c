@@ -28,7 +28,8 @@ static void test_errors(void **state)
 
                 rig_init(&rig, 0);
                 memset(&error, 0xee, sizeof(error));
-                assert_int_equal(rig_input_bytes(&rig, frame->bytes, frame->len, 0, RIG_NOW_US, &error, NULL), IP_ICMP_ERROR);
+                assert_int_equal(rig_input_bytes(&rig, frame->bytes, frame->len, 0, RIG_NOW_US, &error, NULL),
+                                 IP_ICMP_ERROR);
                 if (error.kind != cases[i].want_kind || error.mtu != cases[i].want_mtu)
                         fail_msg("%s: kind %d, mtu %u", cases[i].frame, error.kind, error.mtu);
                 assert_string_equal(addr_text(&error.local, text), cases[i].want_local);
@@ -51,7 +52,8 @@ static void test_error_untouched_on_drop(void **state)
         rig_init(&rig, 0);
         memset(&error, 0xee, sizeof(error));
         before = error;
-        assert_int_equal(rig_input_bytes(&rig, frame->bytes, frame->len, 0, RIG_NOW_US, &error, NULL), IP_DROP_ICMP);
+        assert_int_equal(rig_input_bytes(&rig, frame->bytes, frame->len, 0, RIG_NOW_US, &error, NULL),
+                         IP_DROP_ICMP);
         assert_memory_equal(&error, &before, sizeof(error));
         rig_done(&rig);
 }

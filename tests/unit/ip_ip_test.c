@@ -110,9 +110,9 @@ static void test_rate(void **state)
         static const struct {
                 uint64_t now_us;
                 bool want;
-        } steps[] = { { 1000, true }, { 1000, true },  { 1000, true },  { 1000, false }, { 1099, false }, { 1100, true },
-                      { 1100, false }, { 1350, true }, { 1350, true },  { 1350, false }, { 9000, true },  { 9000, true },
-                      { 9000, true }, { 9000, false } };
+        } steps[] = { { 1000, true }, { 1000, true },  { 1000, true }, { 1000, false }, { 1099, false },
+                      { 1100, true }, { 1100, false }, { 1350, true }, { 1350, true },  { 1350, false },
+                      { 9000, true }, { 9000, true },  { 9000, true }, { 9000, false } };
         uint64_t when_us = 0;
 
         for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
@@ -136,7 +136,8 @@ static void test_announce(void **state)
 
                 ip_tick(rig.ip, now_us);
                 while (ip_next_frames(rig.ip, 0, &packet, 1) > 0) {
-                        const struct ip_frame *arp = rig_frame("arp_announce"), *na = rig_frame("na_announce");
+                        const struct ip_frame *arp = rig_frame("arp_announce"),
+                                              *na = rig_frame("na_announce");
                         const uint8_t *bytes = packet_data(packet);
 
                         if (packet_len(packet) == arp->len && memcmp(bytes, arp->bytes, arp->len) == 0)
@@ -160,8 +161,9 @@ static void test_own(void **state)
         static const struct {
                 const char *addr;
                 bool want;
-        } cases[] = { { "198.18.0.25", true },  { "2001:2::25", true },  { "198.51.100.2", true }, { "203.0.113.2", true },
-                      { "198.18.0.26", false }, { "2001:2::26", false }, { "::", false },          { "fe80::ff:fe00:1", false } };
+        } cases[] = { { "198.18.0.25", true }, { "2001:2::25", true },      { "198.51.100.2", true },
+                      { "203.0.113.2", true }, { "198.18.0.26", false },    { "2001:2::26", false },
+                      { "::", false },         { "fe80::ff:fe00:1", false } };
         struct rig rig;
 
         rig_init(&rig, 0);

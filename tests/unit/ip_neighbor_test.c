@@ -57,7 +57,8 @@ static void test_questions_are_answered(void **state)
 /* Whoever merely speaks to us takes no room in the table. */
 static void test_strangers_are_not_learned(void **state)
 {
-        static const char *const frames[] = { "arp_request", "arp_gratuitous", "arp_answer", "ns", "na_answer" };
+        static const char *const frames[] = { "arp_request", "arp_gratuitous", "arp_answer", "ns",
+                                              "na_answer" };
 
         for (unsigned i = 0; i < ARRAY_LEN(frames); i++) {
                 struct rig rig;
@@ -99,7 +100,9 @@ static void test_learning_copy(void **state)
         rig_init(&rig, 0);
         assert_int_equal(send_to(&rig, "198.18.0.77", RIG_NOW_US), IP_SENT);
         rig_expect(&rig, 0, "arp_ask");
-        assert_int_equal(rig_input_bytes(&rig, frame->bytes, frame->len, PACKET_LEARN_ONLY, RIG_NOW_US, NULL, NULL), IP_DONE);
+        assert_int_equal(
+            rig_input_bytes(&rig, frame->bytes, frame->len, PACKET_LEARN_ONLY, RIG_NOW_US, NULL, NULL),
+            IP_DONE);
         assert_int_equal(rig_drain(&rig, 0), 1);
         rig_done(&rig);
 }
@@ -148,13 +151,15 @@ static void test_no_answer(void **state)
 
         assert_int_equal(send_to(&rig, "198.18.0.77", now_us), IP_DROP_UNRESOLVED);
         rig_expect(&rig, 0, NULL);
-        assert_int_equal(send_to(&rig, "198.18.0.77", now_us + IP_SECOND_US), IP_SENT); /* the first hold is a second */
+        assert_int_equal(send_to(&rig, "198.18.0.77", now_us + IP_SECOND_US),
+                         IP_SENT); /* the first hold is a second */
         rig_expect(&rig, 0, "arp_ask");
         for (unsigned i = 0; i < NEIGHBOR_TRIES; i++)
                 ip_tick(rig.ip, now_us + (i + 2) * IP_SECOND_US);
         rig_drain(&rig, 0);
         now_us += 4 * IP_SECOND_US;
-        assert_int_equal(send_to(&rig, "198.18.0.77", now_us + IP_SECOND_US), IP_DROP_UNRESOLVED); /* the second, two */
+        assert_int_equal(send_to(&rig, "198.18.0.77", now_us + IP_SECOND_US),
+                         IP_DROP_UNRESOLVED); /* the second, two */
         assert_int_equal(send_to(&rig, "198.18.0.77", now_us + 2 * IP_SECOND_US), IP_SENT);
         rig_drain(&rig, 0);
         rig_done(&rig);
@@ -371,13 +376,20 @@ static void test_conflict(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_questions_are_answered),   cmocka_unit_test(test_strangers_are_not_learned),
-                cmocka_unit_test(test_ask_and_answer),           cmocka_unit_test(test_learning_copy),
-                cmocka_unit_test(test_only_few_wait),            cmocka_unit_test(test_no_answer),
-                cmocka_unit_test(test_refresh),                  cmocka_unit_test(test_forgotten),
-                cmocka_unit_test(test_moves),                    cmocka_unit_test(test_unasked_move_is_verified),
-                cmocka_unit_test(test_eviction),                 cmocka_unit_test(test_question_rate),
-                cmocka_unit_test(test_waiting_is_bounded),       cmocka_unit_test(test_gateway),
+                cmocka_unit_test(test_questions_are_answered),
+                cmocka_unit_test(test_strangers_are_not_learned),
+                cmocka_unit_test(test_ask_and_answer),
+                cmocka_unit_test(test_learning_copy),
+                cmocka_unit_test(test_only_few_wait),
+                cmocka_unit_test(test_no_answer),
+                cmocka_unit_test(test_refresh),
+                cmocka_unit_test(test_forgotten),
+                cmocka_unit_test(test_moves),
+                cmocka_unit_test(test_unasked_move_is_verified),
+                cmocka_unit_test(test_eviction),
+                cmocka_unit_test(test_question_rate),
+                cmocka_unit_test(test_waiting_is_bounded),
+                cmocka_unit_test(test_gateway),
                 cmocka_unit_test(test_conflict),
         };
 

@@ -7,15 +7,16 @@
 #define L4_OFFSET6 (WIRE_ETHER_BYTES + WIRE_IPV6_BYTES)
 
 /* The segment inside a wanted frame, as TCP would hand it over: in segments of at most piece_len bytes. */
-static struct packet *segment_of(const char *name, unsigned l4_offset, const char *src, const char *dst, unsigned first_len,
-                                 unsigned piece_len)
+static struct packet *segment_of(const char *name, unsigned l4_offset, const char *src, const char *dst,
+                                 unsigned first_len, unsigned piece_len)
 {
         const struct ip_frame *frame = rig_frame(name);
         unsigned len = frame->len - l4_offset, at = MIN(first_len, len);
         struct packet *packet = rig_packet(frame->bytes + l4_offset, (uint16_t)at);
 
         for (; at < len; at += piece_len)
-                assert_true(packet_chain(packet, rig_packet(frame->bytes + l4_offset + at, (uint16_t)MIN(piece_len, len - at))));
+                assert_true(packet_chain(
+                    packet, rig_packet(frame->bytes + l4_offset + at, (uint16_t)MIN(piece_len, len - at))));
         packet_meta(packet)->src = rig_addr(src);
         packet_meta(packet)->dst = rig_addr(dst);
         return packet;
@@ -24,7 +25,8 @@ static struct packet *segment_of(const char *name, unsigned l4_offset, const cha
 static void put_pseudo_sum(struct packet *packet)
 {
         struct packet_meta *meta = packet_meta(packet);
-        uint16_t sum = checksum_fold(checksum_pseudo(&meta->src, &meta->dst, WIRE_TCP, packet_total_len(packet)));
+        uint16_t sum =
+            checksum_fold(checksum_pseudo(&meta->src, &meta->dst, WIRE_TCP, packet_total_len(packet)));
 
         memcpy(packet_data(packet) + 16, &sum, 2);
         meta->flags = PACKET_L4_PSEUDO;
@@ -65,8 +67,8 @@ static void test_frames(void **state)
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-                struct packet *packet = segment_of(cases[i].frame, cases[i].l4_offset, cases[i].src, cases[i].dst,
-                                                   cases[i].first_len, cases[i].piece_len);
+                struct packet *packet = segment_of(cases[i].frame, cases[i].l4_offset, cases[i].src,
+                                                   cases[i].dst, cases[i].first_len, cases[i].piece_len);
                 struct rig rig;
 
                 rig_init(&rig, 0);
@@ -105,7 +107,8 @@ static void test_offload(void **state)
 
 static void test_vlan(void **state)
 {
-        struct packet *packet = segment_of("out4_vlan", L4_OFFSET4 + WIRE_VLAN_BYTES, "198.51.100.2", "198.51.100.9", 999, 999);
+        struct packet *packet =
+            segment_of("out4_vlan", L4_OFFSET4 + WIRE_VLAN_BYTES, "198.51.100.2", "198.51.100.9", 999, 999);
         struct rig rig;
 
         rig_init(&rig, 0);
@@ -119,7 +122,8 @@ static void test_vlan(void **state)
 /* Off-link destinations go to the gateway's MAC address. */
 static void test_gateway(void **state)
 {
-        static const char *const dsts[][2] = { { "198.18.0.25", "192.0.2.9" }, { "2001:2::25", "2001:db8::9" } };
+        static const char *const dsts[][2] = { { "198.18.0.25", "192.0.2.9" },
+                                               { "2001:2::25", "2001:db8::9" } };
 
         for (unsigned i = 0; i < ARRAY_LEN(dsts); i++) {
                 struct packet *packet = segment_of("out4", L4_OFFSET4, dsts[i][0], dsts[i][1], 999, 999);
@@ -168,7 +172,8 @@ static void test_refusals(void **state)
                 packet_meta(packet)->dst = rig_addr(cases[i].dst);
                 got = ip_output(rig.ip, packet, RIG_NOW_US);
                 if (got != cases[i].want)
-                        fail_msg("%s to %s, %u bytes: got %d, want %d", cases[i].src, cases[i].dst, cases[i].len, got, cases[i].want);
+                        fail_msg("%s to %s, %u bytes: got %d, want %d", cases[i].src, cases[i].dst,
+                                 cases[i].len, got, cases[i].want);
                 assert_int_equal(rig_drops(&rig), got != IP_SENT);
                 rig_drain(&rig, 0);
                 rig_done(&rig);
@@ -178,7 +183,7 @@ static void test_refusals(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_frames),  cmocka_unit_test(test_offload), cmocka_unit_test(test_vlan),
+                cmocka_unit_test(test_frames),  cmocka_unit_test(test_offload),  cmocka_unit_test(test_vlan),
                 cmocka_unit_test(test_gateway), cmocka_unit_test(test_refusals),
         };
 

@@ -53,7 +53,8 @@ static void test_chains(void **state)
 
                         assert_true(packet_chain(packet, rig_packet(bytes + first, (uint16_t)second)));
                         assert_true(packet_chain(packet, rig_packet(bytes + first + second, 1)));
-                        assert_int_equal(host_order(checksum_fold(checksum_packet(0, packet))), plain(bytes, first + second + 1));
+                        assert_int_equal(host_order(checksum_fold(checksum_packet(0, packet))),
+                                         plain(bytes, first + second + 1));
                         packet_free(packet);
                 }
         }

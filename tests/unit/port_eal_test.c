@@ -27,23 +27,66 @@ static void test_arguments(void **state)
                 bool hugepages;
                 const char *want[4], *unwanted[4];
         } cases[] = {
-                { "no device", { { 0 } }, 0, 1, false, { "--no-pci ", "--no-huge --no-shconf ", "--no-telemetry ", "-m 64 " }, { "--vdev", "-a ", "--in-memory" } },
+                { "no device",
+                  { { 0 } },
+                  0,
+                  1,
+                  false,
+                  { "--no-pci ", "--no-huge --no-shconf ", "--no-telemetry ", "-m 64 " },
+                  { "--vdev", "-a ", "--in-memory" } },
                 { "hugepages", { { 0 } }, 0, 1, true, { "--in-memory " }, { "--no-huge", "--no-shconf" } },
-                { "a queue for each worker", { { "front", AF_FRONT, 1500 } }, 1, 3, true,
-                  { "--vdev=" AF_FRONT ",qpairs=3 ", "--no-pci " }, { "framesz" } },
-                { "as the operator says", { { "front", AF_FRONT ",qpairs=1", 1500 } }, 1, 3, true, { "--vdev=" AF_FRONT ",qpairs=1 " }, { "qpairs=3" } },
-                { "large frames", { { "front", AF_FRONT, 9000 } }, 1, 1, true, { ",framesz=16384,blocksz=65536,framecnt=256 " }, { NULL } },
-                { "tap", { { "front", "net_tap0,iface=t0", 1500 } }, 1, 2, true, { "--vdev=net_tap0,iface=t0 " }, { "qpairs" } },
-                { "PCI", { { "front", "0000:01:00.0", 1500 }, { "back", "01:00.1,x=1", 1500 } }, 2, 2, true,
-                  { "-a 0000:01:00.0 ", "-a 0000:01:00.1,x=1 " }, { "--no-pci", "--vdev" } },
-                { "PCI and vdev", { { "front", "0000:01:00.0", 1500 }, { "back", "net_ring0", 1500 } }, 2, 2, true,
-                  { "-a 0000:01:00.0 ", "--vdev=net_ring0 " }, { "--no-pci" } },
+                { "a queue for each worker",
+                  { { "front", AF_FRONT, 1500 } },
+                  1,
+                  3,
+                  true,
+                  { "--vdev=" AF_FRONT ",qpairs=3 ", "--no-pci " },
+                  { "framesz" } },
+                { "as the operator says",
+                  { { "front", AF_FRONT ",qpairs=1", 1500 } },
+                  1,
+                  3,
+                  true,
+                  { "--vdev=" AF_FRONT ",qpairs=1 " },
+                  { "qpairs=3" } },
+                { "large frames",
+                  { { "front", AF_FRONT, 9000 } },
+                  1,
+                  1,
+                  true,
+                  { ",framesz=16384,blocksz=65536,framecnt=256 " },
+                  { NULL } },
+                { "tap",
+                  { { "front", "net_tap0,iface=t0", 1500 } },
+                  1,
+                  2,
+                  true,
+                  { "--vdev=net_tap0,iface=t0 " },
+                  { "qpairs" } },
+                { "PCI",
+                  { { "front", "0000:01:00.0", 1500 }, { "back", "01:00.1,x=1", 1500 } },
+                  2,
+                  2,
+                  true,
+                  { "-a 0000:01:00.0 ", "-a 0000:01:00.1,x=1 " },
+                  { "--no-pci", "--vdev" } },
+                { "PCI and vdev",
+                  { { "front", "0000:01:00.0", 1500 }, { "back", "net_ring0", 1500 } },
+                  2,
+                  2,
+                  true,
+                  { "-a 0000:01:00.0 ", "--vdev=net_ring0 " },
+                  { "--no-pci" } },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-                struct port_eal_settings settings = { .program = "dp", .file_prefix = "greyline-test", .devices = cases[i].devices,
-                                                      .n_devices = cases[i].n_devices, .workers = cases[i].workers,
-                                                      .hugepages = cases[i].hugepages, .memory_mb = 64 };
+                struct port_eal_settings settings = { .program = "dp",
+                                                      .file_prefix = "greyline-test",
+                                                      .devices = cases[i].devices,
+                                                      .n_devices = cases[i].n_devices,
+                                                      .workers = cases[i].workers,
+                                                      .hugepages = cases[i].hugepages,
+                                                      .memory_mb = 64 };
                 char error[PORT_ERROR_MAX] = "", text[4096];
                 struct port_eal_args args;
 
@@ -72,14 +115,26 @@ static void test_refusals(void **state)
                 { "too many workers", { { 0 } }, 0, 65, 64, "workers: 65" },
                 { "no memory", { { 0 } }, 0, 1, 4, "memory: 4 MB" },
                 { "empty device", { { "front", "", 1500 } }, 1, 1, 64, "port front: device \"\"" },
-                { "an option", { { "front", "--lcores=0", 1500 } }, 1, 1, 64, "port front: device \"--lcores=0\"" },
-                { "the same twice", { { "front", AF_FRONT, 1500 }, { "back", "net_af_packet0,iface=gl-back", 1500 } }, 2, 1, 64,
+                { "an option",
+                  { { "front", "--lcores=0", 1500 } },
+                  1,
+                  1,
+                  64,
+                  "port front: device \"--lcores=0\"" },
+                { "the same twice",
+                  { { "front", AF_FRONT, 1500 }, { "back", "net_af_packet0,iface=gl-back", 1500 } },
+                  2,
+                  1,
+                  64,
                   "port back: device net_af_packet0 is also port front" },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-                struct port_eal_settings settings = { .program = "dp", .file_prefix = "greyline-test", .devices = cases[i].devices,
-                                                      .n_devices = cases[i].n_devices, .workers = cases[i].workers,
+                struct port_eal_settings settings = { .program = "dp",
+                                                      .file_prefix = "greyline-test",
+                                                      .devices = cases[i].devices,
+                                                      .n_devices = cases[i].n_devices,
+                                                      .workers = cases[i].workers,
                                                       .memory_mb = cases[i].memory_mb };
                 char error[PORT_ERROR_MAX] = "";
                 struct port_eal_args args;
@@ -95,7 +150,12 @@ static void test_too_long(void **state)
 {
         static char device[6000] = "net_af_packet0,iface=";
         struct port_device devices[] = { { "front", device, 1500 } };
-        struct port_eal_settings settings = { .program = "dp", .file_prefix = "x", .devices = devices, .n_devices = 1, .workers = 1, .memory_mb = 64 };
+        struct port_eal_settings settings = { .program = "dp",
+                                              .file_prefix = "x",
+                                              .devices = devices,
+                                              .n_devices = 1,
+                                              .workers = 1,
+                                              .memory_mb = 64 };
         char error[PORT_ERROR_MAX] = "";
         struct port_eal_args args;
 
@@ -108,7 +168,9 @@ static void test_too_long(void **state)
 static void test_lcores(void **state)
 {
         const int wrong[] = { 100000 };
-        struct port_eal_settings settings = { .program = "dp", .file_prefix = "x", .workers = 64, .memory_mb = 64 };
+        struct port_eal_settings settings = {
+                .program = "dp", .file_prefix = "x", .workers = 64, .memory_mb = 64
+        };
         char error[PORT_ERROR_MAX] = "", text[4096], lcore[16];
         struct port_eal_args args;
 

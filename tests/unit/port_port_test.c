@@ -23,8 +23,12 @@ static const struct port_device ring_device = { "front", "net_ring0", 1500 };
 /* In the order that main has. */
 static int start(void **state)
 {
-        struct port_eal_settings settings = { .program = "test", .file_prefix = "greyline-port-test", .devices = &ring_device,
-                                              .n_devices = 1, .workers = LCORES, .memory_mb = 64 };
+        struct port_eal_settings settings = { .program = "test",
+                                              .file_prefix = "greyline-port-test",
+                                              .devices = &ring_device,
+                                              .n_devices = 1,
+                                              .workers = LCORES,
+                                              .memory_mb = 64 };
         struct port_settings port_settings = { .device = ring_device, .workers = WORKERS, .pools = pools };
         static const uint8_t key[STEER_KEY_BYTES] = { 1 };
         char error[PORT_ERROR_MAX] = "";
@@ -208,7 +212,9 @@ static void test_missing(void **state)
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-                struct port_settings settings = { .device = { "back", cases[i].device, 1500 }, .workers = 1, .pools = pools };
+                struct port_settings settings = { .device = { "back", cases[i].device, 1500 },
+                                                  .workers = 1,
+                                                  .pools = pools };
                 char error[PORT_ERROR_MAX] = "";
                 struct port got = { .index = 77 };
 
@@ -223,8 +229,9 @@ static void test_missing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_opened),    cmocka_unit_test(test_round_trip), cmocka_unit_test(test_handed_over),
-                cmocka_unit_test(test_full),      cmocka_unit_test(test_linearise),  cmocka_unit_test(test_wait),
+                cmocka_unit_test(test_opened),      cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_handed_over), cmocka_unit_test(test_full),
+                cmocka_unit_test(test_linearise),   cmocka_unit_test(test_wait),
                 cmocka_unit_test(test_missing),
         };
 

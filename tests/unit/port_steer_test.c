@@ -16,8 +16,9 @@
 
 /* The key in Microsoft's verification suite for RSS, whose results are published with it. */
 static const uint8_t rss_key[STEER_KEY_BYTES] = {
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
-        0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+        0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+        0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 };
 
 static struct addr parsed(const char *text)
@@ -54,7 +55,8 @@ static void test_published_hashes(void **state)
                 { "153.39.163.191", 44251, "202.188.127.2", 1303, 0x10e828a2 },
                 { "3ffe:2501:200:1fff::7", 2794, "3ffe:2501:200:3::1", 1766, 0x40207d3d },
                 { "3ffe:501:8::260:97ff:fe40:efab", 14230, "ff02::1", 4739, 0xdde51bbf },
-                { "3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024, 0x02d1feef },
+                { "3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024,
+                  0x02d1feef },
         };
         struct steer steer;
 
@@ -65,8 +67,9 @@ static void test_published_hashes(void **state)
 
                 if (got != cases[i].want)
                         fail_msg("%s: got %08x, want %08x", cases[i].remote, got, cases[i].want);
-                assert_int_equal(steer_tuple_owner(&steer, &local, cases[i].local_port, &remote, cases[i].remote_port),
-                                 got % STEER_RETA % 4);
+                assert_int_equal(
+                    steer_tuple_owner(&steer, &local, cases[i].local_port, &remote, cases[i].remote_port),
+                    got % STEER_RETA % 4);
         }
 }
 
@@ -87,8 +90,9 @@ static void test_against_softrss(void **state)
                 memcpy(local.bytes, bytes + 16, 16);
                 for (unsigned j = 0; j < ARRAY_LEN(words); j++)
                         words[j] = wire_load32(bytes + 4 * j);
-                assert_int_equal(steer_hash(&steer, &local, wire_load16(bytes + 34), &remote, wire_load16(bytes + 32)),
-                                 rte_softrss(words, 9, rss_key));
+                assert_int_equal(
+                    steer_hash(&steer, &local, wire_load16(bytes + 34), &remote, wire_load16(bytes + 32)),
+                    rte_softrss(words, 9, rss_key));
         }
 }
 
@@ -154,7 +158,8 @@ static void test_cut_everywhere(void **state)
         steer_init(&steer, 64, rss_key);
         for (unsigned i = 0; i < ARRAY_LEN(ip_frames); i++) {
                 for (uint16_t len = 0; len <= ip_frames[i].len; len++) {
-                        uint8_t *bytes = test_malloc(len ? len : 1); /* so that a sanitizer sees a read beyond */
+                        uint8_t *bytes =
+                            test_malloc(len ? len : 1); /* so that a sanitizer sees a read beyond */
                         int got;
 
                         memcpy(bytes, ip_frames[i].bytes, len);
@@ -168,7 +173,8 @@ static void test_cut_everywhere(void **state)
 /* All pieces of one datagram meet at one worker, whether they hold ports or not; another datagram's need not. */
 static void test_fragments(void **state)
 {
-        const struct ip_frame *first = frame_named("tcp4_first_fragment"), *later = frame_named("tcp4_later_fragment");
+        const struct ip_frame *first = frame_named("tcp4_first_fragment"),
+                              *later = frame_named("tcp4_later_fragment");
         uint8_t bytes[128];
         unsigned others = 0;
         struct steer steer;
@@ -184,7 +190,9 @@ static void test_fragments(void **state)
                 others += steer_frame(&steer, bytes, first->len) != owner;
         }
         assert_in_range(others, 48, 64);
-        assert_in_range(steer_frame(&steer, frame_named("tcp6_fragment")->bytes, frame_named("tcp6_fragment")->len), 0, 63);
+        assert_in_range(
+            steer_frame(&steer, frame_named("tcp6_fragment")->bytes, frame_named("tcp6_fragment")->len), 0,
+            63);
 }
 
 /* Each worker gets its share of connections. */
@@ -210,8 +218,8 @@ static void test_local_port(void **state)
                 uint16_t first, last, start;
                 bool want_any;
         } cases[] = {
-                { 1024, 65535, 1024, true },  { 1024, 65535, 65535, true }, { 32768, 60999, 40000, true },
-                { 32768, 60999, 5, true },    { 0, 65535, 1, false },       { 2000, 1999, 2000, false },
+                { 1024, 65535, 1024, true }, { 1024, 65535, 65535, true }, { 32768, 60999, 40000, true },
+                { 32768, 60999, 5, true },   { 0, 65535, 1, false },       { 2000, 1999, 2000, false },
         };
         struct addr local = parsed("203.0.113.2"), remote = parsed("203.0.113.10");
         struct steer steer;
@@ -219,8 +227,8 @@ static void test_local_port(void **state)
         steer_init(&steer, 4, rss_key);
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
                 for (unsigned worker = 0; worker < 4; worker++) {
-                        uint16_t port = steer_local_port(&steer, worker, &local, &remote, 25, cases[i].first, cases[i].last,
-                                                         cases[i].start);
+                        uint16_t port = steer_local_port(&steer, worker, &local, &remote, 25, cases[i].first,
+                                                         cases[i].last, cases[i].start);
 
                         assert_int_equal(port != 0, cases[i].want_any);
                         if (port == 0)
