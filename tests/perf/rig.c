@@ -13,7 +13,7 @@
 #include "dataplane/port/pool.h"
 #include "dataplane/shared/paths.h"
 
-#define PACKETS   65535u /* of the worker */
+#define PACKETS   32767u /* of the worker */
 #define MEMORY_MB 320u
 
 static struct rig *removed; /* whose files go when the program fails */
@@ -27,6 +27,10 @@ void rig_fail(const char *format, ...)
         vfprintf(stderr, format, args);
         va_end(args);
         fprintf(stderr, "\n");
+        for (unsigned i = 0; removed && removed->dataplane.link.page && i < COUNTER_USED; i++) {
+                if (rig_counter(removed, i) != 0)
+                        fprintf(stderr, "  %s %lu\n", counter_infos[i].name, rig_counter(removed, i));
+        }
         if (removed)
                 rig_stop(removed);
         exit(1);
@@ -186,6 +190,8 @@ void rig_start(struct rig *rig, const struct rig_options *options)
         for (unsigned i = 0; !options->probes && i < LINK_BACKENDS_MAX; i++)
                 atomic_store(&dataplane->backends.backend[i].probe_due_us, UINT64_MAX);
         publish_register(dataplane->publish, 0);
+        rig->now_us = worker_clock_us(); /* not before what the worker began with */
+        rig->wall_us = worker_wall_us();
 }
 
 void rig_stop(struct rig *rig)

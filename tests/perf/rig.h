@@ -20,7 +20,7 @@
 #define RIG_BACK      1u
 #define RIG_PORTS     2u
 #define RIG_RING      4096u
-#define RIG_POOL      32767u /* packets of the generator */
+#define RIG_POOL      16383u /* packets of the generator */
 #define RIG_NETWORK   "198.18.0.0/15" /* RFC 2544 */
 
 struct rig_options {
