@@ -4,7 +4,7 @@
  * their order however much was pipelined. The recipient is where everything comes together, in the order of
  * docs/ARCHITECTURE.md: ours at all, the client under the recipient's policy, the greylist, the backend.
  */
-#include "dataplane/session/internal.h"
+#include "dataplane/session/wire.h"
 
 #include <string.h>
 #include <strings.h>
@@ -76,6 +76,7 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
 {
         const uint8_t helo_bits = CLIENT_FAILED_HELO_IP | CLIENT_FAILED_HELO_OURS | CLIENT_FAILED_HELO_SYNTAX;
         struct texts *texts;
+        bool is_required;
 
         /* The backend was told the name that the client gave first. */
         if (s->leg != NONE)
@@ -90,7 +91,7 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
         texts->is_ehlo = action->is_ehlo;
         smtp_decide(&s->smtp, SMTP_ACCEPT);
         if (action->is_ehlo)
-                say_ehlo(ss, s, SMTP_EXT_DEFAULT, ss->image->limits.message_bytes_max);
+                say_ehlo(ss, s, starttls_ext(ss, s, &is_required), ss->image->limits.message_bytes_max);
         else
                 say_reply(ss, s, SMTP_REPLY_HELO, RULE_none, NULL, NULL);
 }
@@ -434,9 +435,7 @@ static enum progress act_on(struct sessions *ss, struct session *s, const struct
         case SMTP_ACT_DATA:
                 return data(ss, s);
         case SMTP_ACT_STARTTLS:
-                smtp_decide(&s->smtp, SMTP_REFUSE);
-                say_reply(ss, s, SMTP_REPLY_TLS_UNAVAILABLE, RULE_tls_required, NULL, NULL);
-                return ANSWERED;
+                return starttls_begin(ss, s) ? WAITING : ANSWERED;
         case SMTP_ACT_NON_SMTP:
                 return non_smtp(ss, s, action);
         case SMTP_ACT_NONE:
@@ -445,12 +444,13 @@ static enum progress act_on(struct sessions *ss, struct session *s, const struct
         return ANSWERED;
 }
 
-static struct smtp_conf conf_of(const struct image *image)
+static struct smtp_conf conf_of(const struct sessions *ss, const struct session *s)
 {
-        const struct image_limits *limits = &image->limits;
+        const struct image_limits *limits = &ss->image->limits;
         struct smtp_conf conf;
 
         smtp_conf_init(&conf);
+        conf.ext = starttls_ext(ss, s, &conf.tls_required);
         conf.size_max = limits->message_bytes_max;
         conf.rcpt_max = limits->recipients_max;
         conf.errors_max = (uint8_t)MIN(limits->errors_max, 255);
@@ -461,21 +461,21 @@ static struct smtp_conf conf_of(const struct image *image)
 /* Offer the machine what is there; a line cut over packets is gathered first. Returns the bytes used. */
 static size_t next_command(struct sessions *ss, struct session *s, struct smtp_action *action)
 {
-        struct smtp_conf conf = conf_of(ss->image);
+        struct smtp_conf conf = conf_of(ss, s);
         uint8_t gathered[SMTP_LINE_MAX];
         uint32_t len;
-        const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
+        const uint8_t *bytes = wire_peek(ss, s, &len);
         size_t used;
 
         action->act = SMTP_ACT_NONE;
         if (len == 0)
                 return 0;
         used = smtp_input(&s->smtp, &conf, bytes, len, action);
-        if (used == 0 && action->act == SMTP_ACT_NONE && tcp_recv_bytes(ss->tcp, s->client) > len) {
-                len = tcp_recv_copy(ss->tcp, s->client, gathered, sizeof(gathered));
+        if (used == 0 && action->act == SMTP_ACT_NONE && wire_bytes(ss, s) > len) {
+                len = wire_copy(ss, s, gathered, sizeof(gathered));
                 used = smtp_input(&s->smtp, &conf, gathered, len, action);
         }
-        tcp_recv_consume(ss->tcp, s->client, (uint32_t)used);
+        wire_consume(ss, s, (uint32_t)used);
         return used;
 }
 

@@ -3,7 +3,7 @@
  * From the handshake to the banner: limits and lists, the question about the client, the greet delay with
  * pregreet detection, and the greeting itself.
  */
-#include "dataplane/session/internal.h"
+#include "dataplane/session/wire.h"
 
 #include <string.h>
 
@@ -38,6 +38,7 @@ static struct session *take_session(struct sessions *ss, const struct tcp_event 
         s = &ss->session[index];
         memset(s, 0, sizeof(*s));
         wheel_node_init(&s->timer);
+        ilist_node_init(&s->handshake);
         s->client = event->conn;
         s->peer = info.remote;
         s->peer_port = info.remote_port;
@@ -137,7 +138,7 @@ static bool say_teaser(struct sessions *ss, struct session *s)
         char line[SMTP_REPLY_LINE_MAX];
         size_t len = smtp_reply_build_line(220, true, hostname, strlen(hostname), NULL, line, sizeof(line));
 
-        return tcp_send_copy(ss->tcp, s->client, line, (uint32_t)len);
+        return wire_send(ss, s, line, (uint32_t)len);
 }
 
 struct session *greet_open(struct sessions *ss, const struct tcp_event *event)
@@ -163,7 +164,7 @@ struct session *greet_open(struct sessions *ss, const struct tcp_event *event)
 
 void greet_input(struct sessions *ss, struct session *s)
 {
-        if (tcp_recv_bytes(ss->tcp, s->client) == 0) {
+        if (wire_bytes(ss, s) == 0) {
                 if (s->eof)
                         session_end(ss, s, RULE_client_lost, true);
                 return;

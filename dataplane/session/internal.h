@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of session/ share. session.c opens, times and ends sessions; greet.c brings them to the
- * banner; command.c acts on what the client says; leg.c runs the backend connection; stream.c moves messages;
+ * banner; command.c acts on what the client says; wire.c is the client's bytes, starttls.c how they come to be encrypted; leg.c runs the backend connection; stream.c moves messages;
  * say.c makes replies and record.c log records.
  *
  * A phase says whom the session waits for. It has one writer, session_phase(), which also arms the timer, so
@@ -20,7 +20,9 @@
 #include "dataplane/shared/poison.h"
 #include "dataplane/smtp/data.h"
 #include "dataplane/smtp/machine.h"
+#include "dataplane/tcp/ilist.h"
 #include "dataplane/tcp/wheel.h"
+#include "dataplane/tls/tls.h"
 
 #define NONE                UINT32_MAX
 #define WINDOW_COMMANDS     8192u          /* receive window until a message is taken */
@@ -42,6 +44,7 @@ enum session_phase {
         PHASE_DISCARD,   /* a message that is refused already is read to its end */
         PHASE_END,       /* the final dot was passed on: the backend's word is awaited */
         PHASE_HELD,      /* refused at the banner: waits for QUIT */
+        PHASE_TLS,       /* STARTTLS was said: waits for the client's handshake */
         PHASES,
 };
 
@@ -90,6 +93,9 @@ struct session {
         uint16_t discard_reply;  /* enum smtp_reply for the end of a discarded message, 0: discard_code */
         uint16_t discard_code;   /* the backend's, when it ended a message early */
         uint8_t discard_rule;
+        bool tls_ended;              /* close_notify, or the end of bytes, or altered ones: said and counted */
+        struct tls_conn *tls;        /* NULL: in clear */
+        struct ilist_node handshake; /* in sessions.handshakes while the handshake has something to do */
 };
 
 /* A backend connection and the transaction on it. */
@@ -167,6 +173,8 @@ struct sessions {
         struct leg *leg;
         uint32_t *free_leg;
         struct wheel wheel;
+        struct tls_pool *tls;      /* NULL: no TLS at all */
+        struct ilist handshakes;   /* sessions whose client has sent a part of its handshake, first come first */
         struct asks *asks;
         struct grey_tokens tokens;
         struct probe probe[PROBES_MAX];
@@ -266,6 +274,23 @@ void command_grey(struct sessions *ss, struct judged *judged, const struct grey_
 /* The command that waits in phase BACKEND was answered by the backend's words, or by a reply of ours. */
 void command_backend_said(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len);
 void command_backend_lost(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule);
+
+/* --- starttls.c --------------------------------------------------------------------------------------------------- */
+
+/* What EHLO offers this client, and whether it must use TLS before it gives us mail. */
+uint32_t starttls_ext(const struct sessions *ss, const struct session *s, bool *ret_required);
+
+/* The client has said STARTTLS. True: the handshake began, or the session is over; false: it was told that it cannot. */
+bool starttls_begin(struct sessions *ss, struct session *s);
+
+/* Something has come, or the end, while the handshake is on: one of the next turns will look at it. */
+void starttls_input(struct sessions *ss, struct session *s);
+
+/* The session ends. */
+void starttls_leave(struct sessions *ss, struct session *s);
+
+/* One step of one handshake. */
+void starttls_turn(struct sessions *ss);
 
 /* --- leg.c ------------------------------------------------------------------------------------------------------ */
 

@@ -3,7 +3,7 @@
  * Replies to the client. command.c makes sure that there is room for a reply before it reads a command, so a
  * reply that cannot be queued means that packets have run out: the session is then cut off by its owner.
  */
-#include "dataplane/session/internal.h"
+#include "dataplane/session/wire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static void send_bytes(struct sessions *ss, struct session *s, const char *bytes
 {
         if (s->client_gone)
                 return;
-        if (!tcp_send_copy(ss->tcp, s->client, bytes, (uint32_t)len)) {
+        if (!wire_send(ss, s, bytes, (uint32_t)len)) {
                 count(ss, COUNTER_replies_lost);
                 s->closing = true;
         }

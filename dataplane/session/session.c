@@ -3,7 +3,7 @@
  * The life of sessions: opened by a client's handshake, moved on by events, answers and timers, ended in one
  * place. internal.h says which file does what.
  */
-#include "dataplane/session/internal.h"
+#include "dataplane/session/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +83,14 @@ struct sessions *sessions_new(const struct sessions_settings *settings, const st
                 sessions_free(ss);
                 return NULL;
         }
+        if (settings->tls_max != 0) {
+                ss->tls = tls_pool_new(settings->tls_max, settings->secret);
+                if (ss->tls == NULL) {
+                        sessions_free(ss);
+                        return NULL;
+                }
+        }
+        ilist_init(&ss->handshakes, &ss->session[0].handshake, sizeof(struct session));
         wheel_init(&ss->wheel, &ss->session[0].timer, sizeof(struct session), ss->now_us / 1000);
         grey_tokens_init(&ss->tokens, grey_table_entries(ss->grey), window_max(ss->image), ss->workers,
                          ss->wall_sec);
@@ -93,6 +101,9 @@ void sessions_free(struct sessions *ss)
 {
         if (ss == NULL)
                 return;
+        for (uint32_t i = 0; ss->session && i < ss->sessions_max; i++)
+                tls_close(ss->session[i].tls);
+        tls_pool_free(ss->tls);
         asks_free(ss->asks);
         UNPOISON(ss->text, ss->sessions_max * sizeof(*ss->text));
         UNPOISON(ss->leg, ss->legs_max * sizeof(*ss->leg));
@@ -159,6 +170,8 @@ void sessions_begin(struct sessions *ss, const struct runtime *runtime, bool dra
         ss->now_us = now_us;
         ss->wall_us = wall_us;
         ss->wall_sec = (uint32_t)(wall_us / 1000000);
+        if (ss->tls)
+                tls_pool_time(ss->tls, ss->wall_sec);
         if (ss->generation != ss->image->generation)
                 follow_listeners(ss);
 }
@@ -256,6 +269,10 @@ static void session_expired(struct sessions *ss, struct session *s)
         case PHASE_HELD:
                 client_timed_out(ss, s);
                 break;
+        case PHASE_TLS: /* nothing can be said that the client would read */
+                count(ss, COUNTER_client_timeouts);
+                session_end(ss, s, RULE_timeout, false);
+                break;
         case PHASE_FREE:
         case PHASE_GREY:
         case PHASES:
@@ -265,6 +282,7 @@ static void session_expired(struct sessions *ss, struct session *s)
 
 void sessions_tick(struct sessions *ss)
 {
+        starttls_turn(ss);
         for (unsigned i = 0; i < TICK_MAX; i++) {
                 uint32_t index = wheel_next(&ss->wheel, ss->now_us / 1000);
                 struct session *s;
@@ -292,6 +310,8 @@ uint64_t sessions_due_us(const struct sessions *ss)
         uint64_t due_ms = wheel_due_ms(&ss->wheel);
         uint64_t due_us = due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000;
 
+        if (ss->handshakes.head != ILIST_NONE)
+                return ss->now_us;
         if (ss->worker != 0)
                 return due_us;
         for (unsigned i = 0; i < PROBES_MAX; i++) {
@@ -342,6 +362,9 @@ static void client_event(struct sessions *ss, struct session *s, const struct tc
         case PHASE_DATA:
         case PHASE_DISCARD:
                 stream_run(ss, s);
+                break;
+        case PHASE_TLS:
+                starttls_input(ss, s);
                 break;
         default:
                 break; /* what came stays in the queue until the present command is answered */
@@ -518,10 +541,10 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
         record_write(ss, s, &record);
         if (s->leg != NONE)
                 leg_close(ss, s, is_in_message(s));
-        if (at_once)
-                tcp_abort(ss->tcp, s->client);
-        else
-                tcp_close(ss->tcp, s->client);
+        starttls_leave(ss, s);
+        wire_close(ss, s, at_once);
+        if (ss->tls)
+                counter_set(ss->counters, COUNTER_tls_open, tls_pool_used(ss->tls));
         session_phase(ss, s, PHASE_FREE, 0);
         wheel_remove(&ss->wheel, index);
         asks_leave(ss->asks, index);

@@ -20,7 +20,10 @@
 #include "dataplane/shared/grey_table.h"
 #include "dataplane/shared/image.h"
 #include "dataplane/shared/link.h"
+#include "dataplane/shared/secret.h"
 #include "dataplane/tcp/tcp.h"
+
+struct tls_set;
 
 /*
  * What is in force: a checked image and what main worked out for it. Made by main, read by workers; lives until
@@ -29,6 +32,7 @@
 struct runtime {
         const struct image *image;
         uint16_t server_map[IMAGE_SERVERS_MAX]; /* server in the image -> entry of backends */
+        struct tls_set *tls[IMAGE_LISTENERS_MAX]; /* certificates by listener of the image, NULL: none that can be used */
 };
 
 struct sessions;
@@ -47,6 +51,8 @@ struct sessions_settings {
         uint64_t *counters;
         uint32_t sessions_max;   /* of this worker */
         uint32_t legs_max;       /* backend connections of this worker */
+        uint32_t tls_max;        /* of its clients that use TLS at one time; 0: none can */
+        const struct secret *secret; /* of the cluster, for session tickets; only with tls_max */
         uint8_t node_id;
         uint64_t now_us;         /* monotonic */
         uint64_t wall_us;        /* since 1970 */

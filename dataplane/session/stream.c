@@ -5,7 +5,7 @@
  * backend only when the whole message was good; a message that is refused on the way ends the backend
  * connection with RST, so that no half of it can count, and is read to its end before the reply.
  */
-#include "dataplane/session/internal.h"
+#include "dataplane/session/wire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -131,12 +131,12 @@ static bool pass_on(struct sessions *ss, struct session *s, struct leg *leg, con
                                 return false;
                         continue;
                 }
-                tcp_recv_consume(ss->tcp, s->client, (uint32_t)(span->offset - at));
-                if (tcp_send_move(ss->tcp, s->client, leg->conn, span->len) != span->len)
+                wire_consume(ss, s, (uint32_t)(span->offset - at));
+                if (wire_move(ss, s, leg->conn, span->len) != span->len)
                         return false;
                 at = span->offset + span->len;
         }
-        tcp_recv_consume(ss->tcp, s->client, (uint32_t)(consumed - at));
+        wire_consume(ss, s, (uint32_t)(consumed - at));
         return true;
 }
 
@@ -159,14 +159,14 @@ static bool discard_piece(struct sessions *ss, struct session *s, struct leg *le
 {
         struct smtp_span spans[SPANS];
         uint32_t len;
-        const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
+        const uint8_t *bytes = wire_peek(ss, s, &len);
         enum smtp_data_result result;
         size_t n, consumed;
 
         if (len == 0)
                 return false;
         result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
-        tcp_recv_consume(ss->tcp, s->client, (uint32_t)consumed);
+        wire_consume(ss, s, (uint32_t)consumed);
         counter_add(ss->counters, COUNTER_message_bytes, consumed);
         if (result == SMTP_DATA_END) {
                 discarded(ss, s, leg);
@@ -181,7 +181,7 @@ static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg
 {
         struct smtp_span spans[SPANS];
         uint32_t len, room = tcp_send_room(ss->tcp, leg->conn);
-        const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
+        const uint8_t *bytes = wire_peek(ss, s, &len);
         enum smtp_data_result result;
         size_t n, consumed;
 
@@ -198,7 +198,7 @@ static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg
         result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
         counter_add(ss->counters, COUNTER_message_bytes, consumed);
         if (result == SMTP_DATA_REFUSED) {
-                tcp_recv_consume(ss->tcp, s->client, (uint32_t)consumed);
+                wire_consume(ss, s, (uint32_t)consumed);
                 stream_discard(ss, s, SMTP_REPLY_NONE, 0, rule_of_data(&leg->data));
                 return true;
         }
@@ -235,7 +235,7 @@ void stream_run(struct sessions *ss, struct session *s)
         }
         /* A client that has said its last without an end of the message: half of it must not count. */
         if ((s->phase == PHASE_DATA || s->phase == PHASE_DISCARD) && s->eof &&
-            tcp_recv_bytes(ss->tcp, s->client) == 0) {
+            wire_bytes(ss, s) == 0) {
                 count(ss, COUNTER_messages_cut);
                 session_end(ss, s, RULE_client_lost, true);
         }

@@ -111,6 +111,8 @@ struct rig {
 };
 
 static struct rte_mempool *rig_pool;
+static uint32_t rig_tls_max; /* clients in TLS of the next rig */
+static const struct secret rig_secret = { { 5 } };
 
 static int rig_eal(void)
 {
@@ -186,6 +188,7 @@ static struct rig *rig_new(const char *yaml)
                 .clients = &rig->clients, .limits = rig->limits, .backends = rig->backends,
                 .ask_ring = link_ask_ring(&rig->link, 0), .log_ring = link_log_ring(&rig->link, 0),
                 .counters = rig->counters[0], .sessions_max = 64, .legs_max = 32,
+                .tls_max = rig_tls_max, .secret = &rig_secret,
                 .now_us = rig->now_us, .wall_us = rig->wall_us, .random = 12345,
         };
 
