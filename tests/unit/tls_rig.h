@@ -17,6 +17,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#define TLS_RIG_NOW_SEC 1795500000l
+
 /* --- certificates --------------------------------------------------------------------------------------------------- */
 
 static char tls_rig_dir[64];
@@ -46,7 +48,7 @@ static inline void tls_rig_done(void)
         tls_rig_dir[0] = '\0';
 }
 
-/* Write NAME.crt and NAME.key: self-signed for host (DNS name), valid from now for so many seconds. */
+/* Write NAME.crt and NAME.key: self-signed for host (DNS name), valid for so many seconds from the tests' now on. */
 static inline void tls_rig_certificate(const char *name, const char *host, bool is_rsa, long seconds)
 {
         EVP_PKEY *key = is_rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
@@ -58,8 +60,8 @@ static inline void tls_rig_certificate(const char *name, const char *host, bool 
         assert_non_null(key);
         X509_set_version(cert, 2);
         ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-        X509_gmtime_adj(X509_getm_notBefore(cert), -86400);
-        X509_gmtime_adj(X509_getm_notAfter(cert), seconds);
+        ASN1_TIME_set(X509_getm_notBefore(cert), TLS_RIG_NOW_SEC - 86400);
+        ASN1_TIME_set(X509_getm_notAfter(cert), TLS_RIG_NOW_SEC + seconds);
         X509_set_pubkey(cert, key);
         X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)host, -1,
                                    -1, 0);
