@@ -447,6 +447,8 @@ void input_conn(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segment *segm
         }
         if (conn->flags & CONN_FIN_HELD && conn->fin_seq == conn->rcv_nxt)
                 take_fin(tcp, conn);
+        else if (header->flags & TCP_FLAG_FIN && segment->len == 0)
+                ack_out_of_order(tcp, conn); /* out of order too, though it is no payload (RFC 5681 4.2) */
 out:
         if (segment->packet)
                 drop(segment);

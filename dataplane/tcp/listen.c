@@ -359,6 +359,66 @@ static void drop(struct tcp_segment *segment)
         segment->packet = NULL;
 }
 
+/* How far the peer has been allowed to send by our SYN-ACK. */
+static uint32_t entry_window(const struct tcp *tcp)
+{
+        return MIN(tcp->set.window_bytes, UINT16_MAX);
+}
+
+/*
+ * Where we stand, to a segment that cannot be the peer's next one (RFC 9293 3.10.7.4 first, RFC 5961 3.2). One for
+ * one, so no amplifier; and within the limit for strays, since no connection bounds it.
+ */
+static void tell_where(struct tcp *tcp, const struct syn_entry *entry, struct tcp_segment *segment)
+{
+        unsigned shift = entry->scale == SYN_NO_SCALE ? 0 : tcp->recv_scale;
+        struct tcp_header header = {
+                .seq = entry->iss + 1,
+                .ack = entry->irs + 1,
+                .flags = TCP_FLAG_ACK,
+                .window = (uint16_t)((entry_window(tcp) + (1u << shift) - 1) >> shift),
+                .has_timestamp = entry->flags & SYN_TIMESTAMPS,
+                .ts_echo = entry->ts_recent,
+        };
+
+        if (!output_may_stray(tcp)) {
+                drop(segment);
+                return;
+        }
+        if (header.has_timestamp)
+                header.ts_value = (uint32_t)tcp->now_ms + tcp_timestamp_offset(tcp, &entry->tuple);
+        output_control(tcp, segment->packet, &entry->tuple, &header);
+        segment->packet = NULL;
+}
+
+/* RFC 9293 3.10.7.4, first, and PAWS (RFC 7323 5.3 R1). */
+static bool is_acceptable(const struct tcp *tcp, const struct syn_entry *entry, const struct tcp_segment *segment)
+{
+        const struct tcp_header *header = &segment->header;
+        uint32_t next = entry->irs + 1, edge = next + entry_window(tcp);
+        uint32_t len = segment->len + !!(header->flags & TCP_FLAG_FIN);
+
+        if (entry->flags & SYN_TIMESTAMPS && header->has_timestamp && SEQ_BEFORE(header->ts_value, entry->ts_recent))
+                return false;
+        if (len == 0)
+                return SEQ_AFTER_EQ(header->seq, next) && SEQ_BEFORE_EQ(header->seq, edge);
+        return SEQ_BEFORE(header->seq, edge) && SEQ_AFTER(header->seq + len, next);
+}
+
+static void entry_reset(struct tcp *tcp, uint32_t index, struct tcp_segment *segment)
+{
+        const struct syn_entry *entry = &tcp->syncache->entries[index];
+        uint32_t ahead = segment->header.seq - (entry->irs + 1);
+
+        if (ahead > 0 && ahead <= entry_window(tcp)) {
+                tell_where(tcp, entry, segment);
+                return;
+        }
+        if (ahead == 0)
+                remove_entry(tcp, index);
+        drop(segment);
+}
+
 struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segment *segment)
 {
         struct syn_entry *entry = &tcp->syncache->entries[index];
@@ -366,9 +426,7 @@ struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segm
         struct tcp_conn *conn;
 
         if (header->flags & TCP_FLAG_RST) {
-                if (header->seq == entry->irs + 1)
-                        remove_entry(tcp, index);
-                drop(segment);
+                entry_reset(tcp, index, segment);
                 return NULL;
         }
         if (header->flags & TCP_FLAG_SYN) {
@@ -385,18 +443,16 @@ struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segm
                 }
                 return NULL;
         }
-        if (!(header->flags & TCP_FLAG_ACK)) {
+        if (!(header->flags & TCP_FLAG_ACK) || (entry->flags & SYN_TIMESTAMPS && !header->has_timestamp)) {
                 drop(segment);
+                return NULL;
+        }
+        if (!is_acceptable(tcp, entry, segment)) {
+                tell_where(tcp, entry, segment);
                 return NULL;
         }
         if (header->ack != entry->iss + 1) {
                 output_refuse(tcp, segment);
-                return NULL;
-        }
-        if (SEQ_BEFORE(header->seq, entry->irs + 1) ||
-            SEQ_AFTER(header->seq, entry->irs + 1 + MIN(tcp->set.window_bytes, UINT16_MAX)) ||
-            (entry->flags & SYN_TIMESTAMPS && (!header->has_timestamp || SEQ_BEFORE(header->ts_value, entry->ts_recent)))) {
-                drop(segment);
                 return NULL;
         }
         /* Without a free connection the entry stays: the client will try again while it waits. */
