@@ -63,16 +63,17 @@ static uint32_t right_edge(const struct tcp_conn *conn)
 uint16_t recv_window_field(const struct tcp *tcp, struct tcp_conn *conn, bool scaled)
 {
         unsigned shift = scaled && conn->flags & CONN_SCALE ? tcp->recv_scale : 0;
+        uint32_t room = conn->recv_bound > conn->recv_bytes ? conn->recv_bound - conn->recv_bytes : 0;
         uint32_t window, field;
 
         /* After the peer's FIN nothing more can come; its sequence number must not look like a shrinking window. */
         window = SEQ_MAX(right_edge(conn), conn->rcv_nxt) - conn->rcv_nxt;
         field = window >> shift;
         /*
-         * Rounding up keeps the edge from moving left by a rounding error (RFC 7323 2.4). Where the queue is
-         * over its bound already it must not: byte by byte, the edge would creep on for ever.
+         * Rounding up keeps the edge from moving left by a rounding error (RFC 7323 2.4), but only within one
+         * step of what there is room for: segment by segment, the edge would creep on for ever.
          */
-        if (field << shift != window && conn->recv_bytes <= conn->recv_bound)
+        if (field << shift != window && (field + 1) << shift < room + (1u << shift))
                 field++;
         field = MIN(field, UINT16_MAX);
         conn->rcv_adv = SEQ_MAX(conn->rcv_adv, conn->rcv_nxt + (field << shift));

@@ -197,6 +197,57 @@ static void test_reorder_bounds(void **state)
         }
 }
 
+/* Byte by byte into a full queue: rounding the scaled window up must not let the edge creep on. */
+static void test_no_creep(void **state)
+{
+        static struct script_case script = { .name = "no creep",
+                                             .lines = { "< S 0:0 win 65535 mss 1460 ws 7", "> S. 0:0 ack 1 ws 5", "< . 1:0 ack 1",
+                                                        "event OPENED" } };
+        static char lines[106][64];
+        unsigned n = 4;
+
+        for (unsigned i = 0; i < 106; i++) {
+                if (i < 5)
+                        snprintf(lines[i], sizeof(lines[i]), "< . %u:1460 ack 1", 1 + 1460 * i);
+                else if (i == 5)
+                        snprintf(lines[i], sizeof(lines[i]), "< . 7301:891 ack 1");
+                else
+                        snprintf(lines[i], sizeof(lines[i]), "< . %u:1 ack 1", 8192 + i - 6);
+                script.lines[n++] = lines[i];
+                script.lines[n++] = "drain";
+                script.lines[n++] = "+40"; /* each is acknowledged on its own */
+                script.lines[n++] = "drain";
+        }
+        /* The bound is 8192, and rounding up adds less than a step of 32. */
+        script.lines[n++] = "peek 8223";
+        script_failures = 0;
+        script_try(&script);
+        assert_int_equal(script_failures, 0);
+}
+
+/* Nobody reads, the peer sends on: swallowed up to TCP_DRAIN_BYTES_MAX, then RST. */
+static void test_drain_bound(void **state)
+{
+        static struct script_case script = { .name = "drain bound",
+                                             .lines = { OPEN_PLAIN, "close", "> F. 1:0 ack 1", "< . 1:0 ack 2" } };
+        static char lines[TCP_DRAIN_BYTES_MAX / 1460 + 1][64];
+        unsigned n = 7;
+
+        for (unsigned i = 0; i < ARRAY_LEN(lines); i++) {
+                if (i + 1 == ARRAY_LEN(lines))
+                        script.lines[n++] = "conns 1";
+                snprintf(lines[i], sizeof(lines[i]), "< . %u:1460 ack 2", 1 + 1460 * i);
+                script.lines[n++] = lines[i];
+                if (i + 1 < ARRAY_LEN(lines))
+                        script.lines[n++] = "drain";
+        }
+        script.lines[n++] = "> R. 2:0";
+        script.lines[n++] = "conns 0";
+        script_failures = 0;
+        script_try(&script);
+        assert_int_equal(script_failures, 0);
+}
+
 /* Too many packets held: what is out of order goes first, nothing is acknowledged that was dropped, and it recovers. */
 static void test_budget(void **state)
 {
@@ -300,7 +351,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_window),         cmocka_unit_test(test_send_queue),   cmocka_unit_test(test_move),
                 cmocka_unit_test(test_move_to_self),   cmocka_unit_test(test_spans),        cmocka_unit_test(test_reorder_bounds),
-                cmocka_unit_test(test_budget),         cmocka_unit_test(test_empty_pool),   cmocka_unit_test(test_output_forms),
+                cmocka_unit_test(test_budget),         cmocka_unit_test(test_no_creep),     cmocka_unit_test(test_drain_bound), cmocka_unit_test(test_empty_pool),   cmocka_unit_test(test_output_forms),
         };
 
         return cmocka_run_group_tests(tests, script_setup, NULL);

@@ -20,6 +20,7 @@ static void test_segments(void **state)
                              "timewait 0" } },
                 { "RST is ignored", .lines = { TO_TIMEWAIT, "< R 2:0", "> none", "timewait 1" } },
                 { "RST with ACK too", .lines = { TO_TIMEWAIT, "< R. 2:0 ack 2", "> none", "timewait 1" } },
+                { "RST with data too", .lines = { TO_TIMEWAIT, "< R. 2:5 ack 2", "> none", "timewait 1" } },
                 { "a bare ACK draws nothing", .lines = { TO_TIMEWAIT, "< . 2:0 ack 2", "> none" } },
                 { "data is answered, not taken", .lines = { TO_TIMEWAIT, "< P. 2:10 ack 2", "> . 2:0 ack 2", "event none" } },
                 { "an old SYN is answered with an ACK", .lines = { TO_TIMEWAIT, "< S 1:0", "> . 2:0 ack 2", "timewait 1" } },
