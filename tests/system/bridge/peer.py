@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TCP peers made of crafted segments, on addresses of the clients' link that no kernel holds.
+
+The kernel of the client namespace knows nothing of these addresses: it neither takes what is sent to them nor
+answers it with a RST. A Wire answers ARP and neighbour discovery for them and hands each segment to its Peer;
+nothing happens but inside of its methods. A Peer keeps the numbers of both directions, and sends whatever it
+is told, right or wrong.
+"""
+
+import ipaddress
+import logging
+import re
+import select
+import socket
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+logging.getLogger("scapy").setLevel(logging.ERROR)
+
+from scapy.layers.inet import IP, TCP  # noqa: E402
+from scapy.layers.inet6 import (ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, IPv6)  # noqa: E402
+from scapy.layers.l2 import ARP, Ether  # noqa: E402
+
+from lablib import names as n  # noqa: E402
+from lablib import netns  # noqa: E402
+
+import labs  # noqa: E402
+
+MAC = "02:67:6c:00:00:01"
+CLOSED_PORT = 9
+_SOL_PACKET, _IGNORE_OUTGOING = 263, 23
+_FLAGS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, "A": 0x10, "U": 0x20, "E": 0x40, "C": 0x80}
+MASK = 0xffffffff
+
+
+def before(a, b):
+    """Is sequence number a before b?"""
+    return (a - b) & MASK > 0x7fffffff
+
+
+class Segment:
+    """One that came. flags: the letters of those of S, A, F and R that are set, in this order."""
+
+    def __init__(self, tcp):
+        self.flags = "".join(letter for letter in "SAFR" if int(tcp.flags) & _FLAGS[letter])
+        self.all_flags = int(tcp.flags)
+        self.seq, self.ack, self.window = tcp.seq, tcp.ack, tcp.window
+        self.options = dict((name, value) for name, value in tcp.options)
+        self.data = bytes(tcp.payload)
+        self.time = time.monotonic()
+
+    def __repr__(self):
+        return f"<{self.flags} seq {self.seq} ack {self.ack} len {len(self.data)} win {self.window} {self.options}>"
+
+
+class Wire:
+    """The link: one socket for every frame on it."""
+
+    def __init__(self, lab, node=1):
+        with netns.inside(lab.names.client_ns):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+        self.sock.bind(("front", 0))
+        self.sock.setblocking(False)
+        with open(f"/sys/class/net/{lab.names.front(node)}/address", encoding="ascii") as file:
+            self.mac = file.read().strip()
+        self.node = node
+        self.peers = {}
+        self.addresses = {}  # ours, by text -> is it IPv6
+        self.other = []      # ICMP and the like that came to our addresses, as scapy has it
+        self.used = {}
+        self.markers = 0
+
+    def close(self):
+        self.sock.close()
+
+    def send(self, packet):
+        """Put an IP packet onto the link; whatever is given in it stays, the rest is computed."""
+        self.send_frame(bytes(Ether(src=MAC, dst=self.mac) / packet))
+
+    def send_frame(self, frame):
+        self.sock.send(frame)
+
+    def peer(self, ipv6=False, address=None, **options):
+        """A new peer with a port of its own."""
+        address = address or ("2001:2::40" if ipv6 else "198.18.0.40")
+        port = self.used[address] = self.used.get(address, 20000) + 1
+        peer = Peer(self, address, port, n.FRONT6[self.node - 1] if ":" in address else n.FRONT4[self.node - 1],
+                    **options)
+        self.peers[address, port] = peer
+        self.addresses[address] = ":" in address
+        return peer
+
+    def _neighbour(self, frame):
+        """Answer who asks for one of our addresses."""
+        if ARP in frame and frame[ARP].op == 1 and frame[ARP].pdst in self.addresses:
+            ask = frame[ARP]
+            self.send_frame(bytes(Ether(src=MAC, dst=ask.hwsrc) / ARP(
+                op=2, hwsrc=MAC, psrc=ask.pdst, hwdst=ask.hwsrc, pdst=ask.psrc)))
+        elif ICMPv6ND_NS in frame and str(ipaddress.ip_address(frame[ICMPv6ND_NS].tgt)) in self.addresses:
+            target = frame[ICMPv6ND_NS].tgt
+            self.send_frame(bytes(Ether(src=MAC, dst=frame.src) / IPv6(src=target, dst=frame[IPv6].src, hlim=255) /
+                                  ICMPv6ND_NA(tgt=target, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=MAC)))
+
+    def _take(self, frame):
+        layer = frame.getlayer(IP) or frame.getlayer(IPv6)
+        if layer is None or TCP not in frame:
+            self._neighbour(frame)
+            if layer is not None and str(ipaddress.ip_address(layer.dst)) in self.addresses:
+                self.other.append(frame)
+            return
+        peer = self.peers.get((str(ipaddress.ip_address(layer.dst)), frame[TCP].dport))
+        if peer and frame[TCP].sport == peer.remote_port:
+            # Ethernet pads short frames: what is no payload must not look like it.
+            end = layer.len - 4 * layer.ihl if IP in frame else layer.plen
+            raw = bytes(layer.payload if IP in frame else frame[TCP].underlayer.payload)[:end]
+            peer.take(Segment(TCP(raw)))
+
+    def pump(self, seconds=0.0):
+        """Take what comes within the time; returns after the first frames, or when time is up."""
+        if not select.select([self.sock], [], [], max(seconds, 0))[0]:
+            return
+        for _ in range(64):
+            try:
+                self._take(Ether(self.sock.recv(65536)))
+            except BlockingIOError:
+                return
+
+    def wait(self, question, seconds, what):
+        """Pump until the answer is true, and return it; fail when time is up. what: text, or what makes it."""
+        answer = self.pump_until(question, seconds)
+        assert answer, f"not within {seconds} s: {what() if callable(what) else what}"
+        return answer
+
+    def pump_until(self, question, seconds):
+        """Pump until the answer is true or time is up. Returns the last answer."""
+        deadline = time.monotonic() + seconds * labs.SLOW
+        while not (answer := question()) and (left := deadline - time.monotonic()) > 0:
+            self.pump(left)
+        return answer
+
+    def pump_for(self, seconds):
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.pump(left)
+
+    def barrier(self):
+        """
+        Return when everything that was sent before has been taken by the appliance, and its answer, if it gave
+        one at once, has come. One worker takes frames in order: the second of two answered questions was asked
+        after the answer to the first, thus in a later turn than all that was sent before.
+        """
+        for _ in range(2):
+            self.markers += 1
+            marker = self.peer(address="198.18.0.41", remote_port=CLOSED_PORT)
+            # A lost frame is possible where a test loads the link.
+            for _attempt in range(5):
+                marker.send("S", seq=marker.isn)
+                if self.pump_until(lambda m=marker: m.inbox, 1):
+                    break
+            assert marker.inbox, "no answer from a closed port"
+            del self.peers[marker.address, marker.port]
+
+
+class Peer:
+    """One end of a connection. Numbers are those of RFC 9293: snd_nxt is ours, rcv_nxt what we wait for."""
+
+    def __init__(self, wire, address, port, remote, remote_port=25, isn=None, options=(("MSS", 1460),), window=32000,
+                 auto_ack=True):
+        self.wire, self.address, self.port = wire, address, port
+        self.remote, self.remote_port = remote, remote_port
+        self.isn = isn if isn is not None else (port * 0x9e3779b1) & MASK
+        self.snd_nxt = self.isn
+        self.snd_una = self.isn
+        self.rcv_nxt = 0
+        self.right = 0            # right edge of the window that we were told of
+        self.fin_seq = None       # of the appliance's FIN
+        self.window = window
+        self.options = list(options)
+        self.auto_ack = auto_ack  # answer what advances rcv_nxt at once
+        self.data = b""           # in order
+        self.pieces = {}          # not in order yet
+        self.inbox = []           # every segment since the last clear()
+        self.timestamp = None     # our clock, when negotiated
+        self.ts_recent = 0
+        self.scale = 0
+
+    # ---- what comes
+
+    def take(self, segment):
+        self.inbox.append(segment)
+        if "R" in segment.flags:
+            return
+        if "S" in segment.flags:
+            self.rcv_nxt = (segment.seq + 1) & MASK
+            self.right = (segment.ack + segment.window) & MASK
+            self.scale = segment.options.get("WScale", 0)
+            if "Timestamp" in segment.options:
+                self.ts_recent = segment.options["Timestamp"][0]
+            elif self.timestamp is not None:
+                self.timestamp = None
+            self.snd_una = segment.ack
+            return
+        if "A" in segment.flags:
+            self.snd_una = segment.ack if before(self.snd_una, segment.ack) else self.snd_una
+            edge = (segment.ack + (segment.window << self.scale)) & MASK
+            self.right = edge if before(self.right, edge) else self.right
+        if "Timestamp" in segment.options and segment.seq == self.rcv_nxt:
+            self.ts_recent = segment.options["Timestamp"][0]
+        if segment.data:
+            self.pieces[segment.seq] = segment.data
+        if "F" in segment.flags:
+            self.fin_seq = (segment.seq + len(segment.data)) & MASK
+        old = self.rcv_nxt
+        self._join()
+        if self.auto_ack and (self.rcv_nxt != old or segment.data or "F" in segment.flags):
+            self.send("A")
+
+    def _join(self):
+        moved = True
+        while moved:
+            moved = False
+            for seq in sorted(self.pieces, key=lambda at: (at - self.rcv_nxt + 0x80000000) & MASK):
+                piece, skip = self.pieces[seq], (self.rcv_nxt - seq) & MASK
+                if skip > 0x7fffffff:
+                    continue
+                del self.pieces[seq]
+                if skip < len(piece):
+                    self.data += piece[skip:]
+                    self.rcv_nxt = (self.rcv_nxt + len(piece) - skip) & MASK
+                moved = True
+                break
+        if self.fin_seq is not None and self.fin_seq == self.rcv_nxt and self.auto_ack:
+            self.rcv_nxt = (self.rcv_nxt + 1) & MASK
+
+    def clear(self):
+        self.inbox.clear()
+
+    # ---- what goes
+
+    def packet(self, flags, seq=None, ack=None, data=b"", window=None, options=None, **fields):
+        """The IP packet of a segment; what is not given is right."""
+        ip = IPv6 if ":" in self.address else IP
+        if options is None:
+            options = list(self.options) if "S" in flags else []
+            if self.timestamp is not None and "R" not in flags:
+                options += [("NOP", None)] * (0 if "S" in flags else 2)
+                options.append(("Timestamp", (self.timestamp, self.ts_recent if "A" in flags else 0)))
+        header = dict(sport=self.port, dport=self.remote_port, flags=sum(_FLAGS[letter] for letter in flags),
+                      seq=self.snd_nxt if seq is None else seq & MASK,
+                      ack=(self.rcv_nxt if ack is None else ack & MASK) if "A" in flags else 0,
+                      window=self.window if window is None else window, options=options)
+        return ip(src=self.address, dst=self.remote) / TCP(**{**header, **fields}) / data
+
+    def send(self, flags, seq=None, ack=None, data=b"", **fields):
+        """Send a segment; a SYN, a FIN and data that were not given a place move snd_nxt."""
+        self.wire.send(self.packet(flags, seq, ack, data, **fields))
+        if seq is None and "R" not in flags:
+            self.snd_nxt = (self.snd_nxt + len(data) + ("S" in flags) + ("F" in flags)) & MASK
+
+    def say(self, text):
+        self.send("PA", data=text.encode())
+
+    # ---- steps of a dialogue
+
+    def open(self):
+        self.start_open()
+        self.wire.wait(lambda: self.rcv_nxt, 5, "SYN-ACK")
+        self.send("A")
+
+    def start_open(self):
+        self.send("S")
+
+    def has(self, pattern):
+        return re.search(pattern, self.data)
+
+    def wait_data(self, pattern, seconds=10):
+        self.wire.wait(lambda: self.has(pattern), seconds, lambda: f"{pattern} (there is {self.data!r})")
+        found = self.data
+        self.data = b""
+        return found
+
+    def greet(self):
+        """Open, and read the banner."""
+        self.open()
+        return self.wait_data(rb"220 [^\n]*\n")
+
+    def wait_segment(self, question, seconds=5, what="a segment"):
+        def find():
+            return next((segment for segment in self.inbox if question(segment)), None)
+        return self.wire.wait(find, seconds, lambda: f"{what}; there is {self.inbox}")
+
+    def reset(self):
+        """End the connection with the one RST that must be believed."""
+        self.send("R", seq=self.snd_nxt)
