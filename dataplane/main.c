@@ -20,6 +20,7 @@
 #include "dataplane/start.h"
 
 #define HOUSEKEEPING_MS 200
+#define CERTS_LOOK_US   2000000u
 #define STOP_WAIT_MS    5000 /* sessions that are open at the end have so long to finish */
 
 static _Atomic bool stop_wanted;
@@ -148,6 +149,27 @@ static void take_policy(struct dataplane *dataplane, const struct start_options 
                 say("the new policy names other ports or addresses: they are opened at the next start");
 }
 
+/* Certificates are renewed by others, at any time: look at their files now and then. */
+static void take_certs(struct dataplane *dataplane, uint64_t now_us)
+{
+        static char said[IMAGE_REASON_MAX];
+        static uint64_t due_us;
+        char reason[IMAGE_REASON_MAX], line[START_ERROR_MAX];
+        int r;
+
+        if (now_us < due_us)
+                return;
+        due_us = now_us + CERTS_LOOK_US;
+        r = publish_certs(dataplane->publish, reason);
+        if (r == 1)
+                say("new certificates are in force");
+        if (r != 0 && reason[0] != '\0' && strcmp(reason, said) != 0) {
+                snprintf(line, sizeof(line), "certificates that cannot be used: %s", reason);
+                say(line);
+        }
+        snprintf(said, sizeof(said), "%s", reason);
+}
+
 static uint32_t sessions_of_all(const struct dataplane *dataplane)
 {
         uint32_t open = 0;
@@ -164,6 +186,7 @@ static void keep_house(struct dataplane *dataplane, const struct start_options *
 
         atomic_store(&page->dataplane_beat_ms, worker_clock_us() / 1000);
         take_policy(dataplane, options, devices, refused);
+        take_certs(dataplane, worker_clock_us());
         publish_reclaim(dataplane->publish);
         backends_publish(&dataplane->backends, page);
         atomic_store(&dataplane->draining, atomic_load(&page->draining) != 0 || atomic_load(&stop_wanted));

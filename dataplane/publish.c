@@ -5,16 +5,20 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_rcu_qsbr.h>
+
+#include "dataplane/certs.h"
 
 #define RETIRED_MAX 8u
 
 struct retired {
         struct runtime *runtime;
         uint64_t token;
+        bool keeps_image; /* a later runtime has it, with other certificates */
 };
 
 struct publish {
@@ -39,11 +43,13 @@ struct publish *publish_new(unsigned workers)
         return publish;
 }
 
-static void runtime_free(struct runtime *runtime)
+static void runtime_free(struct runtime *runtime, bool keeps_image)
 {
         if (runtime == NULL)
                 return;
-        free((void *)(uintptr_t)runtime->image);
+        certs_give(runtime);
+        if (!keeps_image)
+                free((void *)(uintptr_t)runtime->image);
         free(runtime);
 }
 
@@ -52,8 +58,8 @@ void publish_free(struct publish *publish)
         if (publish == NULL)
                 return;
         for (unsigned i = 0; i < publish->n_retired; i++)
-                runtime_free(publish->retired[i].runtime);
-        runtime_free(atomic_load(&publish->current));
+                runtime_free(publish->retired[i].runtime, publish->retired[i].keeps_image);
+        runtime_free(atomic_load(&publish->current), false);
         free(publish->qsbr);
         free(publish);
 }
@@ -95,10 +101,20 @@ out:
         return r;
 }
 
+/* There is room among the retired. */
+static void put_in_force(struct publish *publish, struct runtime *runtime, bool keeps_image)
+{
+        struct runtime *old = atomic_exchange(&publish->current, runtime);
+
+        if (old)
+                publish->retired[publish->n_retired++] =
+                    (struct retired){ old, rte_rcu_qsbr_start(publish->qsbr), keeps_image };
+}
+
 int publish_load(struct publish *publish, const char *path, uint32_t generation, struct backends *backends,
                  char reason[IMAGE_REASON_MAX])
 {
-        struct runtime *runtime = calloc(1, sizeof(*runtime)), *old;
+        struct runtime *runtime = calloc(1, sizeof(*runtime));
         void *bytes = NULL;
         size_t len = 0;
         int r = -ENOMEM;
@@ -126,16 +142,44 @@ int publish_load(struct publish *publish, const char *path, uint32_t generation,
                 r = -ESTALE;
                 goto out;
         }
+        reason[0] = '\0';
+        r = -EACCES;
+        if (certs_load(runtime, atomic_load(&publish->current), reason) != 0 && generation != 0)
+                goto out;
         backends_apply(backends, runtime->image, runtime->server_map);
-        old = atomic_exchange(&publish->current, runtime);
-        if (old)
-                publish->retired[publish->n_retired++] =
-                    (struct retired){ old, rte_rcu_qsbr_start(publish->qsbr) };
+        put_in_force(publish, runtime, false);
         return 0;
 out:
         runtime->image = bytes;
-        runtime_free(runtime);
+        runtime_free(runtime, false);
         return r;
+}
+
+int publish_certs(struct publish *publish, char reason[IMAGE_REASON_MAX])
+{
+        struct runtime *old = atomic_load(&publish->current), *runtime;
+        unsigned changed = 0;
+
+        reason[0] = '\0';
+        if (!certs_differ(old))
+                return 0;
+        publish_reclaim(publish);
+        if (publish->n_retired == RETIRED_MAX)
+                return 0; /* the next look at the files finds the same */
+        runtime = calloc(1, sizeof(*runtime));
+        if (runtime == NULL)
+                return -ENOMEM;
+        *runtime = *old;
+        memset(runtime->tls, 0, sizeof(runtime->tls));
+        (void)certs_load(runtime, old, reason);
+        for (unsigned i = 0; i < IMAGE_LISTENERS_MAX; i++)
+                changed += runtime->tls[i] != old->tls[i];
+        if (changed == 0) {
+                runtime_free(runtime, true);
+                return -EACCES;
+        }
+        put_in_force(publish, runtime, true);
+        return 1;
 }
 
 void publish_reclaim(struct publish *publish)
@@ -146,7 +190,7 @@ void publish_reclaim(struct publish *publish)
                 struct retired *retired = &publish->retired[i];
 
                 if (rte_rcu_qsbr_check(publish->qsbr, retired->token, false) == 1)
-                        runtime_free(retired->runtime);
+                        runtime_free(retired->runtime, retired->keeps_image);
                 else
                         publish->retired[kept++] = *retired;
         }

@@ -25,10 +25,19 @@ void publish_free(struct publish *publish);
  * Read an image file, check it, and put it in force.
  * generation  what the image must be; 0: whatever it is
  * reason      one line for people, set on failure; IMAGE_REASON_MAX
+ * Certificates that cannot be used are a failure (-EACCES), but not with generation 0: a start goes on without
+ * STARTTLS at that listener, and reason says why; it is "" when all is well.
  * May block. Returns 0, or a negative errno: then what was in force stays.
  */
 int publish_load(struct publish *publish, const char *path, uint32_t generation, struct backends *backends,
                  char reason[IMAGE_REASON_MAX]) MUST_CHECK;
+
+/*
+ * Read the certificates again where their files have changed, and put them in force with the same policy.
+ * reason  as above; "" when all listeners have theirs
+ * May block. Returns 1 when something changed, 0 when not, or a negative errno: those that are in force stay.
+ */
+int publish_certs(struct publish *publish, char reason[IMAGE_REASON_MAX]) MUST_CHECK;
 
 /* Free what no worker holds any more. */
 void publish_reclaim(struct publish *publish);

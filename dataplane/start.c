@@ -66,6 +66,8 @@ static int load_policy(struct dataplane *dataplane, const char *path, char reter
 
         if (r < 0)
                 return fail(reterr, r, "no policy that can be used: %s", reason);
+        if (reason[0] != '\0')
+                fprintf(stderr, "greyline-dataplane: no STARTTLS: %s\n", reason);
         return 0;
 }
 
@@ -108,14 +110,13 @@ int start_tables(struct dataplane *dataplane, const struct start_options *option
         const struct image_store *store = &image_of(dataplane)->store;
         struct siphash_key grey_key, client_key;
         char path[START_PATH_MAX];
-        struct secret secret;
         int r;
 
-        r = secret_open(&secret, options->state_dir);
+        r = secret_open(&dataplane->secret, options->state_dir);
         if (r < 0)
                 return fail(reterr, r, "%s/" PATHS_SECRET ": %s", options->state_dir, strerror(-r));
-        grey_key = secret_key(&secret, "grey");
-        client_key = secret_key(&secret, "client");
+        grey_key = secret_key(&dataplane->secret, "grey");
+        client_key = secret_key(&dataplane->secret, "client");
         snprintf(path, sizeof(path), "%s/" PATHS_GREY_TABLE, options->run_dir);
         r = grey_table_open(&dataplane->grey, path, store->grey_entries, &grey_key, NULL);
         if (r == -EKEYREJECTED)

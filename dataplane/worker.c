@@ -26,6 +26,8 @@
 #define SLEEP_MAX_US  1000000u
 #define SESSION_SHARE 2u       /* legs_max: one backend connection for each so many sessions, at least LEGS_MIN */
 #define LEGS_MIN      256u
+#define TLS_SHARE     2u       /* one client in TLS for each so many sessions, at least TLS_MIN: 15 kB each */
+#define TLS_MIN       64u
 
 struct worker {
         struct dataplane *dataplane;
@@ -375,6 +377,8 @@ static struct sessions *make_sessions(struct worker *worker, const struct worker
                 .counters = worker->counters,
                 .sessions_max = settings->sessions_max,
                 .legs_max = MAX(settings->sessions_max / SESSION_SHARE, LEGS_MIN),
+                .tls_max = MAX(settings->sessions_max / TLS_SHARE, TLS_MIN),
+                .secret = &dataplane->secret,
                 .node_id = dataplane->node_id,
                 .now_us = settings->now_us,
                 .wall_us = settings->wall_us,

@@ -15,6 +15,7 @@
 #include "dataplane/publish.h"
 #include "dataplane/session/session.h"
 #include "dataplane/shared/link.h"
+#include "dataplane/shared/secret.h"
 #include "dataplane/tcp/tcp.h"
 
 /* What all workers share; made by main, read-only while they run but for the atomics. */
@@ -31,6 +32,7 @@ struct dataplane {
         struct client_table clients;
         struct limits *limits;
         struct backends backends;
+        struct secret secret; /* of the cluster */
         int bell_control, bell_main;
         _Atomic bool stopping;
         _Atomic bool draining;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/sslerr.h>
 
 /* --- the BIO ------------------------------------------------------------------------------------------------------ */
@@ -78,6 +79,11 @@ struct tls_pool *tls_pool_new(uint32_t conns_max, const struct secret *secret)
 
         if (pool == NULL)
                 return NULL;
+        /* Now, while the process may still open whatever the library wants to read. */
+        if (OPENSSL_init_ssl(0, NULL) != 1 || RAND_status() != 1) {
+                free(pool);
+                return NULL;
+        }
         pool->conns_max = conns_max;
         pool->keys.secret = *secret;
         pool->conn = calloc(conns_max, sizeof(*pool->conn));
