@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STARTTLS with real programs: openssl s_client, swaks, and Python's ssl where a test must send what no client would."""
+
+import os
+import re
+import ssl
+import subprocess
+
+import pytest
+
+from lablib import names as n
+from lablib import smtp
+
+import labs
+import messages
+from policies import TRUSTED, policy
+
+LAB = {"options": ["--backend", "sink"]}
+HOST = "mx.greyline.test"
+REQUIRED_PORT = 2525  # of a listener that takes no mail in clear
+
+
+def make_certificate(path, kind, host=HOST):
+    """PATH.crt and PATH.key, self-signed."""
+    key = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "req", "-x509", *key, "-nodes", "-keyout", path + ".key.new", "-out", path + ".crt.new",
+                    "-days", "30", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"],
+                   check=True, capture_output=True)
+    os.rename(path + ".crt.new", path + ".crt")
+    os.rename(path + ".key.new", path + ".key")
+
+
+def tls_policy(directory, second="rsa"):
+    certificates = ", ".join(f"{{cert: {directory}/{name}.crt, key: {directory}/{name}.key}}" for name in ("ec", second))
+    return policy(listeners=f"""
+    - {{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 0, tls: {{certificates: [{certificates}]}}}}
+    - {{name: strict, front: [198.18.0.25], port: {REQUIRED_PORT}, greet_delay: 0,
+        tls: {{mode: required, certificates: [{certificates}]}}}}""")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def certificates(tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("certificates"))
+    for kind in ("ec", "rsa"):
+        make_certificate(os.path.join(directory, kind), kind)
+    LAB["policy"] = tls_policy(directory)
+    return directory
+
+
+def s_client(lab, *args, say="QUIT\r\n"):
+    done = lab.in_client("openssl", "s_client", "-starttls", "smtp", "-connect", f"{n.FRONT4[0]}:25", "-ign_eof", *args,
+                         input=say)
+    return done.stdout + done.stderr
+
+
+def context(certificates=None):
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    if certificates:
+        made.load_verify_locations(os.path.join(certificates, "ec.crt"))
+        made.check_hostname = True
+        made.verify_mode = ssl.CERT_REQUIRED
+    return made
+
+
+def secure(client, made=None):
+    """Go on in TLS with a connection that has said STARTTLS."""
+    client.sock = (made or context()).wrap_socket(client.sock, server_hostname=HOST)
+    client.pending = b""
+
+
+def open_secure(lab, source, made=None):
+    client = lab.client(source)
+    assert "STARTTLS" in client.hello().lines
+    assert client.command("STARTTLS").code == 220
+    secure(client, made)
+    assert "STARTTLS" not in client.command("EHLO client.greyline.test").lines
+    return client
+
+
+# ---- handshakes -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssl_verifies_and_talks(lab, certificates, version):
+    said = s_client(lab, version, "-CAfile", os.path.join(certificates, "ec.crt"), "-verify_return_error",
+                    "-verify_hostname", HOST, "-servername", HOST)
+    assert "Verification: OK" in said and "Verify return code: 0 (ok)" in said, said
+    assert re.search(r"Server Temp Key: X25519", said)
+    assert re.search(r"221 2\.0\.0 mx\.greyline\.test closing connection", said)
+    assert "Secure Renegotiation IS NOT supported" not in said or version == "-tls1_3"
+    assert "Compression: NONE" in said
+
+
+def test_rsa_for_clients_that_want_it(lab, certificates):
+    said = s_client(lab, "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256", "-CAfile", os.path.join(certificates, "rsa.crt"),
+                    "-verify_return_error")
+    assert "Verification: OK" in said and "Peer signature type: RSA-PSS" in said, said
+
+
+@pytest.mark.parametrize("args", [
+    ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-tls1_2", "-cipher", "AES128-SHA:AES256-GCM-SHA384"],
+    ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA256"],
+])
+def test_what_is_too_old_fails(lab, args):
+    said = s_client(lab, *args)
+    assert re.search(r"Cipher is \(NONE\)", said), said
+    assert "221" not in said
+
+
+def test_a_ticket_outlives_the_dataplane(lab, tmp_path):
+    session = str(tmp_path / "session.pem")
+    assert "New, TLSv1.3" in s_client(lab, "-tls1_3", "-sess_out", session)
+    assert "Reused, TLSv1.3" in s_client(lab, "-tls1_3", "-sess_in", session)
+    assert "New, TLSv1.2" in s_client(lab, "-tls1_2", "-sess_out", session)
+    assert "Reused, TLSv1.2" in s_client(lab, "-tls1_2", "-sess_in", session)
+    lab.kill("dataplane1")
+    lab.wait_for_port_25()
+    assert "Reused, TLSv1.2" in s_client(lab, "-tls1_2", "-sess_in", session)
+
+
+# ---- mail -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("protocol", ["tlsv1_2", "tlsv1_3"])
+def test_swaks_delivers_in_tls(lab, certificates, protocol):
+    mark = f"over-{protocol}"
+    done = lab.swaks(TRUSTED + "5", "--from", "a@example.com", "--to", "b@example.org", "--tls", "--tls-protocol", protocol,
+                     "--tls-verify", "--tls-ca-path", os.path.join(certificates, "ec.crt"), "--body", mark)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"=== TLS started with cipher TLSv1\.[23]:", done.stdout)
+    assert re.search(r"<~  250 2\.0\.0", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 20_000, 3_000_000])
+def test_messages_arrive_whole(lab, size):
+    content = messages.make(900 + size % 97, size)
+    with open_secure(lab, TRUSTED + "6") as client:
+        assert client.envelope("a@example.com", "b@example.org").code == 250
+        assert client.message(content).code == 250
+        assert client.quit().code == 221
+    labs.wait_until(lambda: messages.digest(content) in lab.digests(), 10 * labs.SLOW, "the message is at the backend")
+
+
+def test_tls_required(lab):
+    with lab.client(TRUSTED + "7") as plain:
+        assert plain.hello().code == 250
+        assert plain.command("MAIL FROM:<a@example.com>").code == 250
+    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(REQUIRED_PORT))
+    assert "530 5.7.0 Must issue a STARTTLS command first" in done.stdout
+    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(REQUIRED_PORT), "--tls")
+    assert done.returncode == 0, done.stdout
+
+
+# ---- what nobody should send ------------------------------------------------------------------------------------
+
+def test_commands_behind_starttls_are_thrown_away(lab):
+    with lab.client(TRUSTED + "8") as client:
+        client.hello()
+        client.send("STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<b@example.org>\r\n")
+        assert client.reply().code == 220
+        secure(client)
+        assert client.command("RCPT TO:<b@example.org>").code == 503
+        assert client.command("NOOP").code == 250
+        assert client.quit().code == 221
+
+
+def test_half_a_message_is_none(lab):
+    before = len(lab.digests())
+    with open_secure(lab, TRUSTED + "9") as client:
+        client.envelope("a@example.com", "b@example.org")
+        assert client.command("DATA").code == 354
+        client.send("Subject: half\r\n\r\nhalf of it\r\n")
+        os.close(client.sock.detach())
+    event = lab.wait_for_event(event="session", client=TRUSTED + "9")
+    assert event["rule"] == "client_lost"
+    assert len(lab.digests()) == before
+
+
+def test_a_plain_client_after_starttls_is_let_go(lab):
+    with lab.client(TRUSTED + "10") as client:
+        client.hello()
+        assert client.command("STARTTLS").code == 220
+        client.send("EHLO still.in.clear\r\n")
+        with pytest.raises(smtp.Lost):
+            client.reply()
+
+
+# ---- certificates that change -------------------------------------------------------------------------------------
+
+def test_renewed_files_come_into_force_and_hurt_nobody(lab, certificates):
+    with open_secure(lab, TRUSTED + "11", context(certificates)) as old:
+        make_certificate(os.path.join(certificates, "ec"), "ec")
+        renewed = context(certificates)
+
+        def is_served():
+            try:
+                with open_secure(lab, TRUSTED + "12", renewed) as client:
+                    return client.quit().code == 221
+            except ssl.SSLCertVerificationError:
+                return False
+
+        labs.wait_until(is_served, 15 * labs.SLOW, "the new certificate is served")
+        assert old.envelope("a@example.com", "b@example.org").code == 250
+        assert old.message(b"Subject: x\r\n\r\nstill here\r\n").code == 250
+        assert old.quit().code == 221
+
+
+def test_a_push_with_a_certificate_that_cannot_be_used_is_refused(lab, certificates):
+    with open(os.path.join(certificates, "broken.crt"), "w", encoding="ascii") as file:
+        file.write("no certificate\n")
+    path = lab.policy_file(tls_policy(certificates, second="broken"), "broken.yaml")
+    refused = lab.ctl("policy", "push", path, check=False)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode != 0 and "broken.crt: no usable certificate" in said, said
+    with open_secure(lab, TRUSTED + "13") as client:
+        assert client.quit().code == 221
