@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Linux stack as the peer on both sides, and between them and the appliance a link that loses one chosen
+segment, delays all, or writes another window into the kernel's ACKs.
+"""
+
+import itertools
+import socket
+import time
+
+import pytest
+
+from lablib import names as n
+from lablib import netns
+from lablib import smtp
+
+import bridge
+import labs
+import messages
+from policies import DENIED, TRUSTED, policy
+
+LAB = {"policy": policy(), "options": ["--backend", "sink"]}
+
+TCP_CLOSING = 11  # tcpi_state
+_ports = itertools.count(30000)
+
+
+@pytest.fixture(scope="module")
+def links(lab):
+    """The bridges (front, back), good ones."""
+    both = [bridge.Bridge(lab, side) for side in ("front", "back")]
+    yield both
+    for link in both:
+        link.close()
+
+
+@pytest.fixture
+def front(links):
+    yield links[0]
+    links[0].clear()
+
+
+@pytest.fixture
+def back(links):
+    yield links[1]
+    links[1].clear()
+
+
+class Client(smtp.Client):
+    """A client whose port is known before it connects."""
+
+    def __init__(self, lab, source, timeout=30, prepare=None, ipv6=False):
+        with netns.inside(lab.names.client_ns):
+            self.sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
+        self.sock.settimeout(timeout * labs.SLOW)
+        self.port = next(_ports)
+        self.sock.bind((source, self.port))
+        self.pending = b""
+        if prepare:
+            prepare(self)
+        self.sock.connect((n.FRONT6[0] if ipv6 else n.FRONT4[0], 25))
+
+    def state(self):
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+    def rest(self):
+        """Everything up to the end; an error if that is not an orderly one."""
+        parts = [self.pending]
+        while data := self.sock.recv(65536):
+            parts.append(data)
+        return b"".join(parts)
+
+
+# ---- the handshake --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source,lost", [(TRUSTED + "11", 1), ("198.18.100.11", 2)])
+def test_the_banner_comes_though_the_last_ack_of_the_handshake_was_lost(lab, front, source, lost):
+    """The server speaks first: the client, which thinks it is connected, says nothing that would help."""
+    before = front.stats()["ruled"]
+    began = time.monotonic()
+    with Client(lab, source, prepare=lambda client: front.drop("ab", "A", (0, 0), lost, client.port)) as client:
+        connected = time.monotonic() - began
+        assert client.reply().code == 220
+        waited = time.monotonic() - began
+        client.quit()
+    assert front.stats()["ruled"] - before == lost
+    # The kernel was connected by the first SYN-ACK; the banner came after the one that was sent again.
+    assert waited - connected > 0.9 * (2 ** lost - 1), (connected, waited)
+
+
+@pytest.mark.parametrize("direction,flags", [("ab", "S"), ("ba", "SA")])
+def test_a_lost_syn_or_syn_ack_costs_one_retry(lab, front, direction, flags):
+    with Client(lab, TRUSTED + "12", prepare=lambda client: front.drop(direction, flags, port=client.port)) as client:
+        assert client.reply().code == 220
+        client.quit()
+
+
+def test_the_banner_itself_may_be_lost(lab, front):
+    with Client(lab, TRUSTED + "13", prepare=lambda client: front.drop("ba", "A", (1, 1500), 2, client.port)) as client:
+        assert client.reply().code == 220
+        client.quit()
+
+
+# ---- the end --------------------------------------------------------------------------------------------------
+
+
+def test_554_waits_for_quit_and_ends_in_order(lab, front):
+    front.profile(delay=10000)
+    with Client(lab, DENIED + "14") as client:
+        assert client.reply().code == 554
+        assert client.command("EHLO client.greyline.test").code == 503
+        client.sock.settimeout(1.0)
+        with pytest.raises(socket.timeout):
+            client.sock.recv(1)  # it is held, not closed
+        client.sock.settimeout(20 * labs.SLOW)
+        assert client.command("QUIT").code == 221
+        assert client.rest() == b""
+
+
+def test_554_is_not_destroyed_by_what_the_client_had_sent_already(lab, front):
+    """A client that talks on and reads late. A RST to its unread bytes would take the 554 out of its queue."""
+    front.profile(delay=30000)
+    with Client(lab, DENIED + "15") as client:
+        client.send(b"QUIT\r\n" + b"x" * 60000)
+        time.sleep(0.5)  # both have said all they have to say
+        text = client.rest()
+        assert text.startswith(b"554 ") and b"\r\n221 " in text, text[:200]
+
+
+def test_half_close_after_quit_still_brings_the_reply(lab, front):
+    front.profile(delay=10000)
+    with Client(lab, TRUSTED + "16") as client:
+        client.hello()
+        client.send("QUIT\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.rest().startswith(b"221 ")
+
+
+def test_half_close_after_the_dot_still_brings_the_verdict(lab, front):
+    front.profile(delay=10000)
+    lab.behave(end={"delay": 1.0})
+    content = messages.make(1600, 3000)
+    try:
+        with Client(lab, TRUSTED + "17") as client:
+            client.hello()
+            client.envelope("a@example.com", "b@example.org")
+            assert client.command("DATA").code == 354
+            client.send(smtp.wire(content))
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.rest().startswith(b"250 ")
+    finally:
+        lab.behave()
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+
+
+def _connections(lab):
+    """How many the appliance has, TIME-WAIT not counted."""
+    values = [value for name, value in lab.metrics().items() if name.startswith("greyline_tcp_connections{")]
+    assert values, "there is such a metric"
+    return sum(values)
+
+
+def test_simultaneous_close(lab, front):
+    """Both FINs are on their way at once: the kernel goes through CLOSING, and so does the appliance."""
+    before = _connections(lab)
+    with Client(lab, TRUSTED + "18") as client:
+        client.hello()
+        front.profile(delay=400000)
+        client.send("QUIT\r\n")
+        time.sleep(0.2)  # the FIN follows the QUIT, and leaves before the other one has come
+        client.sock.shutdown(socket.SHUT_WR)
+        labs.wait_until(lambda: client.state() == TCP_CLOSING, 5, "the kernel is in CLOSING")
+        front.profile()
+        assert client.rest().startswith(b"221 ")
+        labs.wait_until(lambda: client.state() != TCP_CLOSING, 10, "the appliance acknowledges the FIN")
+    labs.wait_until(lambda: _connections(lab) <= before, 10, "the appliance is done with it, but for TIME-WAIT")
+
+
+# ---- windows --------------------------------------------------------------------------------------------------
+
+
+def test_a_client_whose_window_is_pulled_back_to_nothing_gets_its_banner(lab, front):
+    """64 kB in the SYN, nothing in the next ACK: the right edge moves left. The kernel itself would take it all."""
+    before = front.stats()["ruled"]
+    with Client(lab, "198.18.100.19",
+                prepare=lambda client: front.window("ab", 0, "A", (0, 0), 1, client.port)) as client:
+        assert client.reply().code == 220
+        client.quit()
+    assert front.stats()["ruled"] == before + 1
+
+
+def test_a_backend_whose_window_is_pulled_back_gets_the_message_whole(lab, back):
+    content = messages.make(1601, 2_000_000)
+    before = back.stats()["ruled"]
+    for window in (0, 1, 500, 0):
+        # The ACKs of data are bare ones; those of the envelope come with a reply.
+        back.window("ab", window, "A", (0, 0), 6, 25)
+    assert lab.deliver(TRUSTED + "20", "a@example.com", "b@example.org", content, timeout=120).code == 250
+    assert back.stats()["ruled"] - before == 24, "the windows were written"
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+
+
+def test_a_backend_that_reads_slowly_closes_its_window_and_gets_the_message_whole(lab, back):
+    """The window of the kernel itself: its buffer is full again and again."""
+    content = messages.make(1602, 3_000_000)
+    lab.behave(data_rate=1_500_000)
+    try:
+        assert lab.deliver(TRUSTED + "21", "a@example.com", "b@example.org", content, timeout=120).code == 250
+    finally:
+        lab.behave()
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+
+
+def test_a_client_that_does_not_read_gets_every_reply_when_it_does(lab, front):
+    """More replies than its buffer takes: its window closes, and opens again."""
+    def small(client):
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel's least
+
+    with Client(lab, TRUSTED + "22", prepare=small) as client:
+        client.hello()
+        client.send("MAIL FROM:<a@example.com>\r\n" + "".join(f"RCPT TO:<r{i}@example.org>\r\n" for i in range(100)))
+        client.send("".join(f"RCPT TO:<r{i}@example.org>\r\n" for i in range(100, 180)) + "QUIT\r\n")
+        time.sleep(1.5)
+        text = client.rest().decode()
+    codes = [line[:3] for line in text.splitlines()]
+    assert codes[:101] == ["250"] * 101 and codes[-1] == "221", codes
+    assert len(codes) == 182, codes
+
+
+# ---- what the kernel can be set to ----------------------------------------------------------------------------
+
+SETTINGS = [{}, {"tcp_sack": 0}, {"tcp_timestamps": 0}, {"tcp_window_scaling": 0},
+            {"tcp_sack": 0, "tcp_timestamps": 0, "tcp_window_scaling": 0}, {"tcp_dsack": 0, "tcp_recovery": 0},
+            {"tcp_syncookies": 2}, {"tcp_ecn": 1}]
+
+
+def _sysctl(ns, settings):
+    """Returns what was before."""
+    before = {}
+    with netns.inside(ns):
+        for key, value in settings.items():
+            with open(f"/proc/sys/net/ipv4/{key}", "r+", encoding="ascii") as file:
+                before[key] = file.read().strip()
+                file.write(str(value))
+    return before
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: ",".join(settings) or "default")
+def test_messages_arrive_over_a_lossy_link_whatever_the_kernels_negotiate(lab, front, back, settings):
+    number = 1700 + SETTINGS.index(settings)
+    content = messages.make(number, 150_000)
+    before = {ns: _sysctl(ns, settings) for ns in (lab.names.client_ns, lab.names.backend_ns)}
+    front.profile(delay=2000, loss=20)
+    back.profile(delay=2000, loss=20, reorder=20)
+    try:
+        reply = lab.deliver(f"{TRUSTED}{number - 1670}", "a@example.com", "b@example.org", content, timeout=120)
+        assert reply.code == 250
+    finally:
+        for ns, values in before.items():
+            _sysctl(ns, values)
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
