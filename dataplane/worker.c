@@ -210,7 +210,11 @@ static unsigned take_events(struct worker *worker)
         struct tcp_event event;
         unsigned n = 0;
 
-        while (n < EVENTS_TURN && tcp_next_event(worker->tcp, &event)) {
+        while (n < EVENTS_TURN) {
+                if (n % SESSIONS_AHEAD == 0)
+                        sessions_prefetch(worker->sessions);
+                if (!tcp_next_event(worker->tcp, &event))
+                        break;
                 session_event(worker->sessions, &event);
                 n++;
         }

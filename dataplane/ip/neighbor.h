@@ -29,6 +29,7 @@
 #define NEIGHBOR_ASK_BURST       1000u
 #define NEIGHBOR_TICK_MAX        64u /* entries of one ip_tick() */
 #define NEIGHBOR_GATEWAYS_MAX    (2 * IP_INTERFACES_MAX)
+#define NEIGHBOR_GATEWAYS_NEAR   4u /* compared before anything is hashed */
 #define NEIGHBOR_NONE            UINT32_MAX
 
 enum neighbor_state {

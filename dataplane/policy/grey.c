@@ -27,6 +27,11 @@ void grey_ask_build(struct grey_ask *ask, const struct grey_table *table, const 
                                   : grey_key_pool(&table->key, pool, sender, sender_len, recipient,
                                                   recipient_len);
         ask->exempt_key = grey_key_exempt(&table->key, &network);
+        /* Judged when the turn has collected all of its recipients: until then the buckets are here. */
+        grey_table_prefetch(table, ask->network_key);
+        grey_table_prefetch(table, ask->exempt_key);
+        if (ask->pool_key != 0)
+                grey_table_prefetch(table, ask->pool_key);
 }
 
 static bool is_pass(enum grey_verdict verdict)

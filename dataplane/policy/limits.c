@@ -114,6 +114,11 @@ static struct slot *claim(const struct limits *limits, uint64_t hash, uint64_t m
         return NULL;
 }
 
+void limits_prefetch(const struct limits *limits, const struct addr *network)
+{
+        __builtin_prefetch(bucket_of(limits, network_hash(limits, network)), 1);
+}
+
 enum limits_verdict limits_open(struct limits *limits, const struct addr *network, uint32_t open_max,
                                 uint32_t rate_max, uint32_t now_sec, uint32_t *ret_slot)
 {

@@ -45,6 +45,9 @@ void limits_free(struct limits *limits);
 enum limits_verdict limits_open(struct limits *limits, const struct addr *network, uint32_t open_max,
                                 uint32_t rate_max, uint32_t now_sec, uint32_t *ret_slot);
 
+/* Fetch what limits_open() of the network will touch. Safe on a worker. */
+void limits_prefetch(const struct limits *limits, const struct addr *network);
+
 /* The connection ended. slot may be LIMITS_NO_SLOT. Safe on a worker, from any worker. */
 void limits_close(struct limits *limits, uint32_t slot);
 

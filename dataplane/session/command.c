@@ -489,10 +489,8 @@ static bool is_overdue(const struct sessions *ss, const struct session *s)
 /* Is there room for a reply, and does the client take those that it got? */
 static bool may_reply(const struct sessions *ss, const struct session *s)
 {
-        struct tcp_info info;
-
-        return tcp_send_room(ss->tcp, s->client) >= REPLY_ROOM && tcp_info(ss->tcp, s->client, &info) &&
-               info.unsent_bytes + info.unacked_bytes < REPLIES_MAX;
+        return tcp_send_room(ss->tcp, s->client) >= REPLY_ROOM &&
+               tcp_send_unacked(ss->tcp, s->client) < REPLIES_MAX;
 }
 
 void command_run(struct sessions *ss, struct session *s)

@@ -250,7 +250,7 @@ uint16_t session_policy(const struct sessions *ss, const struct session *s);
 
 const char *session_hostname(const struct sessions *ss, const struct session *s);
 
-/* Everything known about the client now. answers is filled and referred to by the result. */
+/* Everything known about the client now but its name. answers is filled and referred to by the result. */
 struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers);
 
 /* --- greet.c ---------------------------------------------------------------------------------------------------- */

@@ -197,7 +197,7 @@ const char *session_hostname(const struct sessions *ss, const struct session *s)
 
 struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers)
 {
-        client_table_lookup(ss->clients, &s->peer, ss->wall_sec, answers);
+        client_table_lookup_nameless(ss->clients, &s->peer, ss->wall_sec, answers);
         return (struct client_facts){
                 .class = (enum image_class)s->class,
                 .is_v4 = addr_is_v4(&s->peer),
@@ -368,6 +368,48 @@ static void client_event(struct sessions *ss, struct session *s, const struct tc
                 break;
         default:
                 break; /* what came stays in the queue until the present command is answered */
+        }
+}
+
+static void prefetch_bytes(const void *from, size_t bytes)
+{
+        for (size_t at = 0; at < bytes; at += 64)
+                __builtin_prefetch((const uint8_t *)from + at, 1);
+}
+
+static void prefetch_opened(struct sessions *ss, const struct tcp_coming *coming, unsigned ahead)
+{
+        const struct image_limits *limits = &ss->image->limits;
+        struct addr network = addr_network(&coming->remote, limits->v4_prefix, limits->v6_prefix);
+
+        limits_prefetch(ss->limits, &network);
+        if (ss->sessions_max - ss->open > ahead)
+                prefetch_bytes(&ss->session[ss->free_session[ss->sessions_max - ss->open - 1 - ahead]],
+                               sizeof(struct session));
+}
+
+void sessions_prefetch(struct sessions *ss)
+{
+        struct tcp_coming coming[SESSIONS_AHEAD];
+        unsigned n = tcp_coming_events(ss->tcp, coming, SESSIONS_AHEAD), opened = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+                uint32_t index = (uint32_t)coming[i].owner;
+
+                if (coming[i].bits & TCP_EV_OPENED) {
+                        prefetch_opened(ss, &coming[i], opened++);
+                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->sessions_max) {
+                        const struct texts *texts = &ss->text[index];
+
+                        prefetch_bytes(&ss->session[index], sizeof(struct session));
+                        __builtin_prefetch(texts->helo, 1);
+                        __builtin_prefetch(&texts->sender, 1);
+                        __builtin_prefetch(&texts->recipient, 1);
+                        __builtin_prefetch(&texts->policy, 1);
+                } else {
+                        continue;
+                }
+                client_table_prefetch(ss->clients, &coming[i].remote);
         }
 }
 

@@ -71,6 +71,10 @@ void sessions_free(struct sessions *sessions);
 void sessions_begin(struct sessions *sessions, const struct runtime *runtime, bool draining, uint64_t now_us,
                     uint64_t wall_us);
 
+/* Fetch what the next SESSIONS_AHEAD events will need, while they wait. */
+#define SESSIONS_AHEAD 16u
+void sessions_prefetch(struct sessions *sessions);
+
 /* One event of tcp_next_event(). */
 void session_event(struct sessions *sessions, const struct tcp_event *event);
 

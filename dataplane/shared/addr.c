@@ -53,10 +53,28 @@ int addr_parse_prefix(const char *text, struct addr *ret, uint8_t *ret_prefix_le
         return 0;
 }
 
+/* By hand: inet_ntop() formats with sprintf(), and workers write an address for each refusal and each XCLIENT. */
+static const char *v4_text(const uint8_t bytes[4], char buf[ADDR_TEXT_MAX])
+{
+        char *at = buf;
+
+        for (unsigned i = 0; i < 4; i++) {
+                unsigned byte = bytes[i];
+
+                if (byte >= 100)
+                        *at++ = (char)('0' + byte / 100);
+                if (byte >= 10)
+                        *at++ = (char)('0' + byte / 10 % 10);
+                *at++ = (char)('0' + byte % 10);
+                *at++ = i < 3 ? '.' : '\0';
+        }
+        return buf;
+}
+
 const char *addr_text(const struct addr *addr, char buf[ADDR_TEXT_MAX])
 {
         if (addr_is_v4(addr))
-                return inet_ntop(AF_INET, addr->bytes + 12, buf, ADDR_TEXT_MAX);
+                return v4_text(addr->bytes + 12, buf);
         return inet_ntop(AF_INET6, addr->bytes, buf, ADDR_TEXT_MAX);
 }
 

@@ -188,6 +188,11 @@ static void read_zones(struct word16 cell, unsigned index, uint32_t now_sec, str
         uint32_t expire_sec = (uint32_t)cell.high;
 
         ret->zones_expire_sec[index] = expire_sec;
+        if (cell.low == 0x1111111111111111ull * CLIENT_ZONE_CLEAR) { /* nearly every client that is no spammer */
+                ret->zones_known |= 0xffffu << (index * ZONES_CELL);
+                ret->zones_stale |= expire_sec <= now_sec ? 0xffffu << (index * ZONES_CELL) : 0;
+                return;
+        }
         for (unsigned i = 0; i < ZONES_CELL; i++) {
                 unsigned result = cell.low >> (4 * i) & 15;
                 uint32_t bit = 1u << (index * ZONES_CELL + i);
@@ -219,16 +224,18 @@ void client_table_prefetch(const struct client_table *table, const struct addr *
                 __builtin_prefetch(&table->line[first + way]);
 }
 
-bool client_table_lookup(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+/* Everything but the name. Returns the line, or -1. */
+static int64_t read_line(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
                          struct client_answers *ret)
 {
         uint64_t hash = hash_address(table, addr);
         int64_t line = find_line(table, addr, hash);
         struct word16 cell;
 
-        memset(ret, 0, sizeof(*ret));
+        memset(ret, 0, offsetof(struct client_answers, name));
+        ret->name[0] = '\0';
         if (line < 0)
-                return false;
+                return -1;
         ret->found = true;
         for (unsigned index = 0; index < 2; index++) {
                 cell = word16_load(&table->line[line].zones[index]);
@@ -242,9 +249,31 @@ bool client_table_lookup(const struct client_table *table, const struct addr *ad
                 ret->ptr_stale = ret->ptr_expire_sec <= now_sec;
                 ret->pool = ret->ptr == CLIENT_PTR_CONFIRMED ? cell.low : 0;
         }
-        if (ret->ptr == CLIENT_PTR_CONFIRMED)
+        return line;
+}
+
+bool client_table_lookup(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+                         struct client_answers *ret)
+{
+        int64_t line = read_line(table, addr, now_sec, ret);
+
+        if (line >= 0 && ret->ptr == CLIENT_PTR_CONFIRMED)
                 read_name(table, (uint64_t)line, addr, ret);
-        return true;
+        return line >= 0;
+}
+
+bool client_table_lookup_nameless(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+                                  struct client_answers *ret)
+{
+        int64_t line = read_line(table, addr, now_sec, ret);
+
+        if (line >= 0) {
+                const uint8_t *name = (const uint8_t *)&table->name[line];
+
+                __builtin_prefetch(name);
+                __builtin_prefetch(name + 64);
+        }
+        return line >= 0;
 }
 
 /* --- writing: control ----------------------------------------------------------------------------------- */

@@ -95,6 +95,13 @@ void client_table_prefetch(const struct client_table *table, const struct addr *
 bool client_table_lookup(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
                          struct client_answers *ret);
 
+/*
+ * The same without the host name (name_len 0), which lies elsewhere and costs as much again; it is fetched, so that a
+ * client_table_lookup() soon after finds it near.
+ */
+bool client_table_lookup_nameless(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+                                  struct client_answers *ret);
+
 static inline enum client_zone client_answers_zone(const struct client_answers *answers, unsigned zone)
 {
         uint32_t bit = 1u << zone;

@@ -243,6 +243,15 @@ static struct registers match(const struct candidates *candidates, uint64_t key,
         return all;
 }
 
+void grey_table_prefetch(const struct grey_table *table, uint64_t key)
+{
+        uint64_t bucket[2];
+
+        candidate_buckets(table, key, bucket);
+        __builtin_prefetch(&table->bucket[bucket[0]]);
+        __builtin_prefetch(&table->bucket[bucket[1]]);
+}
+
 void grey_table_lookup(const struct grey_table *table, struct grey_query *query, unsigned n)
 {
         struct candidates candidates;

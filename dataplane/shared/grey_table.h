@@ -126,6 +126,9 @@ void grey_table_set_restored(struct grey_table *table);
 /* How many entries it is sized for: two thirds of its slots. */
 uint64_t grey_table_entries(const struct grey_table *table);
 
+/* Fetch what a lookup of key will touch. Safe on a worker. */
+void grey_table_prefetch(const struct grey_table *table, uint64_t key);
+
 /*
  * Look up n keys: fetches all buckets first, then reads them. Safe on a worker: never blocks.
  * Each query's facts are set; kind GREY_KIND_NONE when the key is not there.

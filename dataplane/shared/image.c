@@ -177,6 +177,20 @@ const struct image_zone *image_lookup_zone(const struct image *image, uint32_t n
         return NULL;
 }
 
+static void number_text(uint32_t value, char text[12])
+{
+        unsigned len = 1, at;
+
+        for (uint32_t rest = value; rest >= 10; rest /= 10)
+                len++;
+        text[len] = '\0';
+        at = len;
+        do {
+                text[--at] = (char)('0' + value % 10);
+                value /= 10;
+        } while (at > 0);
+}
+
 /* The value of the placeholder at text, and how many bytes of the text it takes; NULL when it is none. */
 static const char *placeholder(const char *text, const struct image_values *values, char number[12],
                                size_t *ret_taken)
@@ -197,7 +211,7 @@ static const char *placeholder(const char *text, const struct image_values *valu
                 if (strncmp(text, known[i].name, len) != 0)
                         continue;
                 if (i == 0)
-                        snprintf(number, 12, "%u", values->seconds);
+                        number_text(values->seconds, number);
                 *ret_taken = len;
                 return known[i].value ? known[i].value : "";
         }
@@ -218,7 +232,12 @@ size_t image_fill(const struct image *image, struct image_text text, const struc
                 const char *value = *at == '{' ? placeholder(at, values, number, &taken) : NULL;
 
                 if (!value) {
-                        buf[len++] = *at++;
+                        size_t run = 1 + strcspn(at + 1, "{");
+
+                        run = MIN(run, size - 1 - len);
+                        memcpy(buf + len, at, run);
+                        len += run;
+                        at += run;
                         continue;
                 }
                 at += taken;

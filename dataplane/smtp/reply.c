@@ -107,7 +107,11 @@ static void put_expanded(struct writer *w, const char *text, size_t len, const s
                 size_t name_len = close ? (size_t)(close - name) : 0;
 
                 if (!close) {
-                        put(w, text + i++, 1);
+                        const char *next = memchr(text + i + 1, '{', len - i - 1);
+                        size_t run = next ? (size_t)(next - text) - i : len - i;
+
+                        put(w, text + i, run);
+                        i += run;
                         continue;
                 }
                 if (ascii_is_word(name, name_len, "host"))

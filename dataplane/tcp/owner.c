@@ -147,6 +147,13 @@ bool tcp_info(const struct tcp *tcp, struct tcp_handle handle, struct tcp_info *
         return true;
 }
 
+uint32_t tcp_send_unacked(const struct tcp *tcp, struct tcp_handle handle)
+{
+        const struct tcp_conn *conn = conn_lookup(tcp, handle);
+
+        return conn ? send_queued(conn) : 0;
+}
+
 /* RFC 1191, 8201: smaller segments from now on, and what was too big again at once. */
 static void too_big(struct tcp *tcp, struct tcp_conn *conn, uint16_t mtu)
 {

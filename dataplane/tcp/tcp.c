@@ -385,6 +385,20 @@ bool tcp_next_event(struct tcp *tcp, struct tcp_event *ret)
         return true;
 }
 
+unsigned tcp_coming_events(const struct tcp *tcp, struct tcp_coming *ret, unsigned max)
+{
+        uint32_t index = tcp->events.head;
+        unsigned n = 0;
+
+        for (; n < max && index != ILIST_NONE; n++) {
+                const struct tcp_conn *conn = &tcp->conns[index];
+
+                ret[n] = (struct tcp_coming){ conn->owner, conn->events, conn->tuple.remote };
+                index = conn->on_events.next;
+        }
+        return n;
+}
+
 void tcp_stats(const struct tcp *tcp, struct tcp_stats *ret)
 {
         *ret = (struct tcp_stats){

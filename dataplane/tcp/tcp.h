@@ -193,6 +193,16 @@ uint64_t tcp_next_due_us(const struct tcp *tcp);
 /* The next connection that has something to say. Returns false when there is none. */
 bool tcp_next_event(struct tcp *tcp, struct tcp_event *ret);
 
+/* What one of the next events will be about. */
+struct tcp_coming {
+        uint64_t owner;
+        uint32_t bits; /* TCP_EV_* so far */
+        struct addr remote;
+};
+
+/* Look at up to max of the next events without taking them, so that their owner can fetch what it will need. */
+unsigned tcp_coming_events(const struct tcp *tcp, struct tcp_coming *ret, unsigned max);
+
 /*
  * Take up to max segments that are to be sent now. Each packet's data begins at the TCP header (headroom left
  * for IP and Ethernet), meta src and dst are set, the checksum is complete (or see checksum_offload).
@@ -228,6 +238,9 @@ void tcp_recv_window_set(struct tcp *tcp, struct tcp_handle conn, uint32_t bytes
 
 /* Bytes that the send queue can take now; 0 for a stale handle or after tcp_shutdown(). */
 uint32_t tcp_send_room(const struct tcp *tcp, struct tcp_handle conn);
+
+/* Bytes that were given to send and that the peer has not acknowledged; 0 for a stale handle. */
+uint32_t tcp_send_unacked(const struct tcp *tcp, struct tcp_handle conn);
 
 /* Let TCP_EV_ROOM come once half of the send queue is free, as after a send that took less than it was given. */
 void tcp_room_want(struct tcp *tcp, struct tcp_handle conn);
