@@ -14,6 +14,20 @@
 #define ROOM_MIN    4096u  /* less room at the backend is waited out */
 #define SPANS       64u
 #define GROWTH      3u     /* one byte of input can become this many: a bare LF before a dot */
+#define RATE_MIN    100u   /* bytes a second that a client must come to over a message, its first data_timeout aside */
+#define DISCARD_MAX 2u     /* times the size limit: more is not read of a message that is refused already */
+
+/*
+ * How long the client may take for its next piece: data_timeout, and less when the message as a whole comes so
+ * slowly that it would never end. Time in which the backend took nothing is not the client's.
+ */
+static uint64_t piece_timeout_ms(const struct sessions *ss, const struct leg *leg)
+{
+        uint64_t timeout_ms = ss->image->limits.data_timeout_ms;
+        uint64_t end_us = leg->opened_us + timeout_ms * 1000 + leg->data.received * (1000000 / RATE_MIN);
+
+        return ss->now_us >= end_us ? 0 : MIN(timeout_ms, (end_us - ss->now_us) / 1000);
+}
 
 void stream_begin(struct sessions *ss, struct session *s)
 {
@@ -31,6 +45,7 @@ void stream_begin(struct sessions *ss, struct session *s)
                                                                                        : SMTP_BARE_NORMALIZE;
         leg->data_conf.received_max = (uint16_t)MIN(limits->hops_max, UINT16_MAX);
         leg->stalled_us = 0;
+        leg->opened_us = ss->now_us;
         tcp_recv_window_set(ss->tcp, s->client, WINDOW_DATA);
         session_phase(ss, s, PHASE_DATA, limits->data_timeout_ms);
         if (s->mark_header) {
@@ -78,7 +93,7 @@ void stream_discard(struct sessions *ss, struct session *s, enum smtp_reply repl
         /* The parser must go on where it is, so the leg stays, without its connection, until the end. */
         tcp_abort(ss->tcp, leg->conn);
         leg->conn = (struct tcp_handle){ 0 };
-        session_phase(ss, s, PHASE_DISCARD, ss->image->limits.data_timeout_ms);
+        session_phase(ss, s, PHASE_DISCARD, piece_timeout_ms(ss, leg));
 }
 
 static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
@@ -172,7 +187,12 @@ static bool discard_piece(struct sessions *ss, struct session *s, struct leg *le
                 discarded(ss, s, leg);
                 return false;
         }
-        session_phase(ss, s, PHASE_DISCARD, ss->image->limits.data_timeout_ms);
+        if (leg->data.received > DISCARD_MAX * MAX(leg->data_conf.size_max, 1u << 20)) {
+                /* It does not end, and nobody wants it. */
+                session_end(ss, s, (enum rule)s->discard_rule, true);
+                return false;
+        }
+        session_phase(ss, s, PHASE_DISCARD, piece_timeout_ms(ss, leg));
         return true;
 }
 
@@ -193,6 +213,8 @@ static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg
                         leg->stalled_us = ss->now_us;
                 return false;
         }
+        if (leg->stalled_us != 0)
+                leg->opened_us += ss->now_us - leg->stalled_us;
         leg->stalled_us = 0;
         len = MIN(MIN(len, PIECE_MAX), room / GROWTH);
         result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
@@ -216,7 +238,7 @@ static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg
                 discarded(ss, s, leg);
                 return false;
         }
-        session_phase(ss, s, PHASE_DATA, ss->image->limits.data_timeout_ms);
+        session_phase(ss, s, PHASE_DATA, piece_timeout_ms(ss, leg));
         return true;
 }
 

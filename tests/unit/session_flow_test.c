@@ -392,6 +392,38 @@ static void test_timeouts(void **state)
         rig_free(rig);
 }
 
+/* A message that drips in so slowly that it would never end is cut off, as is one that never ends after a refusal. */
+static void test_message_without_end(void **state)
+{
+        struct rig *rig = rig_new(POLICY("0s", "    bare_newline: reject\n"));
+        struct rig_client *drips = rig_connect(rig, "198.18.90.14"), *endless = rig_connect(rig, "198.18.90.15");
+        static char lines[1 << 16];
+        unsigned minutes;
+
+        hello(rig, drips);
+        mail(rig, drips, "u@example.org", "250 2.1.5");
+        rig_say(rig, drips, "DATA\r\n");
+        rig_expect(rig, drips, "354 ");
+        for (minutes = 0; minutes < 60 && drips->end == RIG_OPEN; minutes++) {
+                rig_say(rig, drips, "x");
+                rig_pass(rig, 60000000);
+        }
+        rig_expect(rig, drips, "421 4.4.2");
+        assert_int_equal(rig->kept, 0);
+
+        hello(rig, endless);
+        mail(rig, endless, "u@example.org", "250 2.1.5");
+        rig_say(rig, endless, "DATA\r\n");
+        rig_expect(rig, endless, "354 ");
+        rig_say(rig, endless, "bare\nnewline\r\n");
+        memset(lines, 'x', sizeof(lines));
+        for (unsigned i = 0; i < 4000 && endless->end == RIG_OPEN; i++)
+                rig_say_bytes(rig, endless, lines, sizeof(lines));
+        assert_int_not_equal(endless->end, RIG_OPEN);
+        rig_quiet(rig);
+        rig_free(rig);
+}
+
 /* A push in the middle: the next recipient is judged by the new policy, the open message goes its way. */
 static void test_policy_push(void **state)
 {
@@ -448,6 +480,7 @@ int main(void)
                 cmocka_unit_test(test_smuggling),
                 cmocka_unit_test(test_client_leaves),
                 cmocka_unit_test(test_timeouts),
+                cmocka_unit_test(test_message_without_end),
                 cmocka_unit_test(test_policy_push),
                 cmocka_unit_test(test_draining),
         };
