@@ -5,6 +5,7 @@ A module says in LAB what its lab looks like: {"policy": text, "options": [...]}
 Each test uses client networks of its own, so that none meets what another left in the greylist.
 """
 
+import fcntl
 import os
 import sys
 
@@ -24,10 +25,27 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs root: it makes network namespaces"))
 
 
+@pytest.fixture(scope="session")
+def lab_name():
+    """A name for this run's labs: beside a lab that a person has, and those of another run at the same time."""
+    for number in range(10):
+        lock = open(LOCKS.format(number), "w", encoding="ascii")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        with lock:
+            yield f"st{number}"
+            os.unlink(lock.name)
+        return
+    pytest.fail("ten runs of the system tests are at work on this machine")
+
+
 @pytest.fixture(scope="module")
-def lab(request, tmp_path_factory):
+def lab(request, lab_name, tmp_path_factory):
     wanted = request.module.LAB
-    lab = labs.Lab(NAME, str(tmp_path_factory.mktemp("lab")))
+    lab = labs.Lab(lab_name, str(tmp_path_factory.mktemp("lab")))
     lab.down()
     lab.up(wanted.get("policy"), *wanted.get("options", []))
     yield lab
@@ -37,9 +55,9 @@ def lab(request, tmp_path_factory):
 
 
 @pytest.fixture
-def own_lab(tmp_path):
+def own_lab(lab_name, tmp_path):
     """A lab that the test brings up itself."""
-    lab = labs.Lab(NAME, str(tmp_path))
+    lab = labs.Lab(lab_name, str(tmp_path))
     lab.down()
     yield lab
     lab.down()

@@ -31,7 +31,8 @@ def test_env_names_everything_that_tools_rely_on(own_lab):
     wanted = {"GL_CLIENT_NS", "GL_BACKEND_NS", "GL_FRONT4", "GL_FRONT6", "GL_BACKEND4", "GL_BACKEND_PORT",
               "GL_ADMIN_SOCKET", "GL_HTTP", "GL_DNS", "GL_DOMAINS", "GL_CONTROL_PID", "GL_DATAPLANE_PID", "GL_LOG"}
     assert wanted <= env.keys()
-    assert env["GL_CLIENT_NS"] == "st-gl-client" and env["GL_BACKEND_NS"] == "st-gl-backend"
+    assert env["GL_CLIENT_NS"] == own_lab.name + "-gl-client"
+    assert env["GL_BACKEND_NS"] == own_lab.name + "-gl-backend"
     assert os.path.exists(env["GL_ADMIN_SOCKET"])
     for key in ("GL_CONTROL_PID", "GL_DATAPLANE_PID"):
         name = os.path.basename(os.readlink(f"/proc/{env[key]}/exe"))

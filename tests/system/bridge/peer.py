@@ -260,7 +260,10 @@ class Peer:
             self.snd_nxt = (self.snd_nxt + len(data) + ("S" in flags) + ("F" in flags)) & MASK
 
     def say(self, text):
-        self.send("PA", data=text.encode())
+        """Text in segments of at most 1200 bytes."""
+        data = text.encode()
+        for at in range(0, len(data), 1200):
+            self.send("PA", data=data[at:at + 1200])
 
     # ---- steps of a dialogue
 
