@@ -16,7 +16,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "depl
 
 import labs  # noqa: E402
 
-NAME = os.environ.get("GREYLINE_TEST_LAB", "st")  # of the labs that tests bring up: beside one that a person may have
+LOCKS = "/tmp/greyline-system-tests.{}.lock"  # one a run: whoever holds it has the lab of that number
 
 
 def pytest_collection_modifyitems(items):
