@@ -71,8 +71,9 @@ bool certs_differ(const struct runtime *runtime)
                 struct tls_files files[TLS_CERTS_MAX];
                 unsigned n = files_of(image, listener, files);
 
-                if (n != 0 && (runtime->tls[i] == NULL ||
-                               !tls_set_is_current(runtime->tls[i], image_string(image, listener->name), files, n)))
+                if (n != 0 &&
+                    (runtime->tls[i] == NULL ||
+                     !tls_set_is_current(runtime->tls[i], image_string(image, listener->name), files, n)))
                         return true;
         }
         return false;

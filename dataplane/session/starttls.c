@@ -102,9 +102,12 @@ static void step(struct sessions *ss, struct session *s)
 static void count_failure(struct sessions *ss, const struct session *s)
 {
         static const enum counter counters[TLS_FAULTS] = {
-                [TLS_FAULT_NONE] = COUNTER_tls_truncated,        [TLS_FAULT_PROTOCOL] = COUNTER_tls_fail_protocol,
-                [TLS_FAULT_VERSION] = COUNTER_tls_fail_version,  [TLS_FAULT_NO_SHARED] = COUNTER_tls_fail_no_shared,
-                [TLS_FAULT_ALERT] = COUNTER_tls_fail_alert,      [TLS_FAULT_LOCAL] = COUNTER_tls_fail_local,
+                [TLS_FAULT_NONE] = COUNTER_tls_truncated,
+                [TLS_FAULT_PROTOCOL] = COUNTER_tls_fail_protocol,
+                [TLS_FAULT_VERSION] = COUNTER_tls_fail_version,
+                [TLS_FAULT_NO_SHARED] = COUNTER_tls_fail_no_shared,
+                [TLS_FAULT_ALERT] = COUNTER_tls_fail_alert,
+                [TLS_FAULT_LOCAL] = COUNTER_tls_fail_local,
         };
 
         count(ss, counters[tls_fault(s->tls)]);

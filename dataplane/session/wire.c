@@ -53,7 +53,8 @@ static const uint8_t *decrypt(struct sessions *ss, struct session *s, uint32_t *
                 if (used == 0)
                         break;
         }
-        (void)wire_flush(ss, s); /* alerts, KeyUpdate; the session learns by its flags when there is no room */
+        (void)wire_flush(ss,
+                         s); /* alerts, KeyUpdate; the session learns by its flags when there is no room */
         if (*ret_len < TLS_PLAIN_MAX)
                 look_for_end(ss, s);
         return plain;

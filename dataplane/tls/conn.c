@@ -64,8 +64,9 @@ static BIO_METHOD *make_method(void)
 {
         BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "greyline");
 
-        if (method && BIO_meth_set_read(method, bio_read) == 1 && BIO_meth_set_write(method, bio_write) == 1 &&
-            BIO_meth_set_ctrl(method, bio_control) == 1 && BIO_meth_set_create(method, bio_create) == 1)
+        if (method && BIO_meth_set_read(method, bio_read) == 1 &&
+            BIO_meth_set_write(method, bio_write) == 1 && BIO_meth_set_ctrl(method, bio_control) == 1 &&
+            BIO_meth_set_create(method, bio_create) == 1)
                 return method;
         BIO_meth_free(method);
         return NULL;
@@ -269,7 +270,8 @@ void tls_input_end(struct tls_conn *conn)
 
 const uint8_t *tls_peek(struct tls_conn *conn, uint32_t *ret_len)
 {
-        if (conn->state == TLS_ST_OPEN && conn->plain_len < sizeof(conn->plain) && SSL_has_pending(conn->ssl)) {
+        if (conn->state == TLS_ST_OPEN && conn->plain_len < sizeof(conn->plain) &&
+            SSL_has_pending(conn->ssl)) {
                 ERR_clear_error();
                 fill(conn);
         }

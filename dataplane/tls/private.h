@@ -54,7 +54,7 @@ struct tls_conn {
 SSL_CTX *set_context(const struct tls_set *set);
 
 /* For SSL_CTX_set_tlsext_ticket_key_evp_cb(). */
-int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                    int is_new);
+int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                    EVP_MAC_CTX *mac, int is_new);
 
 #endif

@@ -64,7 +64,8 @@ static bool PRINTF(2, 3) fail(char reterr[TLS_ERROR_MAX], const char *format, ..
 static const char *reason(void)
 {
         unsigned long error = ERR_peek_error();
-        const char *text = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error)) : ERR_reason_error_string(error);
+        const char *text =
+            ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error)) : ERR_reason_error_string(error);
 
         return text ? text : "unknown error";
 }
@@ -119,16 +120,17 @@ static SSL_CTX *make_context(struct tls_set *set)
         if (context == NULL)
                 return NULL;
         SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                             SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+                                         SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
         SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN |
-                                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets hold what there is to know */
         SSL_CTX_set_num_tickets(context, 1);
         SSL_CTX_set_timeout(context, TICKET_LIFE_SEC);
         SSL_CTX_set_default_passwd_cb(context, no_passphrase);
         SSL_CTX_set_tlsext_servername_arg(context, set);
         if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-            SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1 || SSL_CTX_set1_groups_list(context, GROUPS) != 1 ||
+            SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1 ||
+            SSL_CTX_set1_groups_list(context, GROUPS) != 1 ||
             SSL_CTX_set_tlsext_servername_callback(context, choose_by_name) != 1 ||
             SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) != 1 ||
             EVP_Digest(set->name, strlen(set->name), id, &id_len, EVP_sha256(), NULL) != 1 ||
@@ -278,7 +280,8 @@ static void set_free(struct tls_set *set)
         free(set);
 }
 
-struct tls_set *tls_set_new(const char *name, const struct tls_files *files, unsigned n, char reterr[TLS_ERROR_MAX])
+struct tls_set *tls_set_new(const char *name, const struct tls_files *files, unsigned n,
+                            char reterr[TLS_ERROR_MAX])
 {
         struct tls_set *set = calloc(1, sizeof(*set));
 
@@ -317,7 +320,8 @@ void tls_set_give(struct tls_set *set)
                 set_free(set);
 }
 
-bool tls_set_is_current(const struct tls_set *set, const char *name, const struct tls_files *files, unsigned n)
+bool tls_set_is_current(const struct tls_set *set, const char *name, const struct tls_files *files,
+                        unsigned n)
 {
         if (set->n != n || strcmp(set->name, name) != 0)
                 return false;
@@ -326,8 +330,8 @@ bool tls_set_is_current(const struct tls_set *set, const char *name, const struc
                 struct stamp cert = stamp_of(files[i].cert), key = stamp_of(files[i].key);
 
                 if (strcmp(certificate->cert_path, files[i].cert) != 0 ||
-                    strcmp(certificate->key_path, files[i].key) != 0 || !is_same(&certificate->cert_stamp, &cert) ||
-                    !is_same(&certificate->key_stamp, &key))
+                    strcmp(certificate->key_path, files[i].key) != 0 ||
+                    !is_same(&certificate->cert_stamp, &cert) || !is_same(&certificate->key_stamp, &key))
                         return false;
         }
         return true;

@@ -49,8 +49,9 @@ static const struct ticket_key *key_of(struct ticket_keys *keys, uint64_t epoch)
 static bool set_mac(EVP_MAC_CTX *mac, const struct ticket_key *key)
 {
         OSSL_PARAM params[] = {
-                OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac, sizeof(key->mac)),
-                OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)"SHA256", 0),
+                OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac,
+                                                  sizeof(key->mac)),
+                OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
                 OSSL_PARAM_construct_end(),
         };
 
@@ -69,8 +70,8 @@ static const struct ticket_key *find(struct ticket_keys *keys, uint64_t now, con
         return NULL;
 }
 
-int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                    int is_new)
+int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                    EVP_MAC_CTX *mac, int is_new)
 {
         struct tls_conn *conn = SSL_get_app_data(ssl);
         struct ticket_keys *keys = &conn->pool->keys;
@@ -82,7 +83,8 @@ int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER
                 if (key == NULL || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
                         return -1;
                 memcpy(name, key->name, TICKET_NAME);
-                if (EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) != 1 || !set_mac(mac, key))
+                if (EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) != 1 ||
+                    !set_mac(mac, key))
                         return -1;
                 return 1;
         }

@@ -29,7 +29,7 @@
 #include "dataplane/shared/secret.h"
 
 #define TLS_ERROR_MAX  256u
-#define TLS_PLAIN_MAX  1024u  /* decrypted bytes that a connection keeps: more than the longest command line */
+#define TLS_PLAIN_MAX  1024u /* decrypted bytes that a connection keeps: more than the longest command line */
 #define TLS_OUTPUT_MAX 65536u /* of one call: a handshake flight with its certificates, or a record */
 #define TLS_CERTS_MAX  16u    /* of one set */
 
@@ -61,7 +61,8 @@ struct tls_set *tls_set_take(struct tls_set *set);
 void tls_set_give(struct tls_set *set);
 
 /* Was the set made for this name from these files, and are they the same still? May block (stat). */
-bool tls_set_is_current(const struct tls_set *set, const char *name, const struct tls_files *files, unsigned n);
+bool tls_set_is_current(const struct tls_set *set, const char *name, const struct tls_files *files,
+                        unsigned n);
 
 /* Is one of its certificates valid at this time (seconds since 1970)? Safe on a worker. */
 bool tls_set_is_valid(const struct tls_set *set, uint64_t wall_sec);

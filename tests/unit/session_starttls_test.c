@@ -17,13 +17,14 @@
 
 #define CLIENT "198.18.7.7"
 
-#define POLICY(mode)                                                                                                   \
-        IMAGE_RIG_SITE                                                                                                 \
-        "listeners: [{name: mx, front: [198.18.0.25], greet_delay: 0, tls: {mode: " mode                              \
-        ", certificates: [{cert: /x.crt, key: /x.key}]}}]\n"                                                           \
-        "pools: {main: {servers: [{address: 198.19.0.10}]}}\n"                                                         \
-        "domains: {example.org: {}}\n"                                                                                 \
-        "policies: {default: {greylist: {enabled: false}, on_dns_failure: pass, reverse_dns: {missing: ignore, "       \
+#define POLICY(mode)                                                                                         \
+        IMAGE_RIG_SITE                                                                                       \
+        "listeners: [{name: mx, front: [198.18.0.25], greet_delay: 0, tls: {mode: " mode                     \
+        ", certificates: [{cert: /x.crt, key: /x.key}]}}]\n"                                                 \
+        "pools: {main: {servers: [{address: 198.19.0.10}]}}\n"                                               \
+        "domains: {example.org: {}}\n"                                                                       \
+        "policies: {default: {greylist: {enabled: false}, on_dns_failure: pass, reverse_dns: {missing: "     \
+        "ignore, "                                                                                           \
         "unconfirmed: ignore}}}\n"
 
 /* A client in TLS: what it has decrypted lies in text as rig_client's does. */
@@ -31,8 +32,8 @@ struct secure {
         struct rig *rig;
         struct rig_client *c;
         struct tls_client tls;
-        size_t fed;    /* of what the client received, given to its TLS */
-        size_t piece;  /* octets a segment, 0: as they come */
+        size_t fed;   /* of what the client received, given to its TLS */
+        size_t piece; /* octets a segment, 0: as they come */
         struct rig_client plain;
 };
 
@@ -437,7 +438,8 @@ static void test_certificates_change(void **state)
         rig_expect(rig, &s.plain, "250 2.0.0 kept");
         secure_open(&next, rig, TLS1_3_VERSION);
         assert_int_equal(X509_check_host(SSL_get0_peer_certificate(s.tls.ssl), "mx.test", 0, 0, NULL), 1);
-        assert_int_equal(X509_check_host(SSL_get0_peer_certificate(next.tls.ssl), "mx.new.test", 0, 0, NULL), 1);
+        assert_int_equal(X509_check_host(SSL_get0_peer_certificate(next.tls.ssl), "mx.new.test", 0, 0, NULL),
+                         1);
         tls_client_done(&s.tls);
         tls_client_done(&next.tls);
         rig_secure_free(rig);
@@ -508,12 +510,18 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_mail),          cmocka_unit_test(test_long_message),
-                cmocka_unit_test(test_injection),     cmocka_unit_test(test_late_injection),
-                cmocka_unit_test(test_ends),          cmocka_unit_test(test_end_after_dot),
-                cmocka_unit_test(test_required),      cmocka_unit_test(test_off),
-                cmocka_unit_test(test_expired),       cmocka_unit_test(test_bounded),
-                cmocka_unit_test(test_certificates_change), cmocka_unit_test(test_handshakes_wait),
+                cmocka_unit_test(test_mail),
+                cmocka_unit_test(test_long_message),
+                cmocka_unit_test(test_injection),
+                cmocka_unit_test(test_late_injection),
+                cmocka_unit_test(test_ends),
+                cmocka_unit_test(test_end_after_dot),
+                cmocka_unit_test(test_required),
+                cmocka_unit_test(test_off),
+                cmocka_unit_test(test_expired),
+                cmocka_unit_test(test_bounded),
+                cmocka_unit_test(test_certificates_change),
+                cmocka_unit_test(test_handshakes_wait),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

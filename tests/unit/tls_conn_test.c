@@ -107,7 +107,8 @@ static void give(struct link *link, const uint8_t *bytes, size_t len)
 
                 take_output(link);
                 read_plain(link);
-                if (used == 0 && tls_state(link->conn) != TLS_ST_OPEN && tls_state(link->conn) != TLS_ST_HANDSHAKE)
+                if (used == 0 && tls_state(link->conn) != TLS_ST_OPEN &&
+                    tls_state(link->conn) != TLS_ST_HANDSHAKE)
                         return; /* final: the rest is nobody's */
                 bytes += used;
                 len -= used;
@@ -341,8 +342,10 @@ static void test_altered_record(void **state)
 
 static void test_garbage(void **state)
 {
-        static const char *const words[] = { "EHLO client.test\r\nMAIL FROM:<>\r\n", "\x16\x03\x01\xff\xff\x01\x00",
-                                             "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x80\x2e\x01\x03\x01\x00\x15" };
+        static const char *const words[] = { "EHLO client.test\r\nMAIL FROM:<>\r\n",
+                                             "\x16\x03\x01\xff\xff\x01\x00",
+                                             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                             "\x80\x2e\x01\x03\x01\x00\x15" };
 
         for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
                 for (size_t piece = 0; piece < 2; piece++) {
@@ -379,7 +382,8 @@ static void test_damage(void **state)
                 damaged[at] = (uint8_t)(damaged[at] ^ (1 + at % 255));
                 link_open(&link, 0, NULL);
                 give(&link, damaged, (size_t)len);
-                assert_true(tls_state(link.conn) == TLS_ST_HANDSHAKE || tls_state(link.conn) == TLS_ST_FAILED);
+                assert_true(tls_state(link.conn) == TLS_ST_HANDSHAKE ||
+                            tls_state(link.conn) == TLS_ST_FAILED);
                 link_close(&link);
         }
 }
@@ -457,13 +461,12 @@ static void test_tickets(void **state)
                 int64_t later_sec;
                 bool want;
         } cases[] = {
-                { &secret, "mx", 0, true },          /* another node of the cluster */
-                { &secret, "mx", 3600, true },       /* in the next hour */
-                { &secret, "mx", -3600, true },      /* a node whose clock is behind */
-                { &secret, "mx", 3 * 3600, false },  /* the key has gone */
-                { &secret, "mx", -2 * 3600, false },
-                { &other, "mx", 0, false },          /* another cluster */
-                { &secret, "submission", 0, false }, /* another listener */
+                { &secret, "mx", 0, true },         /* another node of the cluster */
+                { &secret, "mx", 3600, true },      /* in the next hour */
+                { &secret, "mx", -3600, true },     /* a node whose clock is behind */
+                { &secret, "mx", 3 * 3600, false }, /* the key has gone */
+                { &secret, "mx", -2 * 3600, false }, { &other, "mx", 0, false }, /* another cluster */
+                { &secret, "submission", 0, false },                             /* another listener */
         };
 
         for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
@@ -538,8 +541,8 @@ static void test_idle_memory(void **state)
                 tls_client_done(&link.client); /* only the server's side is left */
                 memset(&link.client, 0, sizeof(link.client));
                 idle = allocated - before + (long)TLS_PLAIN_MAX + 64;
-                print_message("idle connection, %s: %ld bytes\n", version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2",
-                              idle);
+                print_message("idle connection, %s: %ld bytes\n",
+                              version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2", idle);
                 assert_true(idle > 1000 && idle <= (long)IDLE_MAX);
                 tls_close(link.conn);
                 tls_set_give(link.set);
@@ -562,13 +565,20 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_versions),       cmocka_unit_test(test_group),
-                cmocka_unit_test(test_old_ciphers),    cmocka_unit_test(test_long_record),
-                cmocka_unit_test(test_ends),           cmocka_unit_test(test_altered_record),
-                cmocka_unit_test(test_garbage),        cmocka_unit_test(test_damage),
-                cmocka_unit_test(test_alert),          cmocka_unit_test(test_renegotiation),
-                cmocka_unit_test(test_key_update),     cmocka_unit_test(test_tickets),
-                cmocka_unit_test(test_pool_is_bounded), cmocka_unit_test(test_set_goes_in_handshake),
+                cmocka_unit_test(test_versions),
+                cmocka_unit_test(test_group),
+                cmocka_unit_test(test_old_ciphers),
+                cmocka_unit_test(test_long_record),
+                cmocka_unit_test(test_ends),
+                cmocka_unit_test(test_altered_record),
+                cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_alert),
+                cmocka_unit_test(test_renegotiation),
+                cmocka_unit_test(test_key_update),
+                cmocka_unit_test(test_tickets),
+                cmocka_unit_test(test_pool_is_bounded),
+                cmocka_unit_test(test_set_goes_in_handshake),
                 cmocka_unit_test(test_idle_memory),
         };
 

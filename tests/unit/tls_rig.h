@@ -63,8 +63,8 @@ static inline void tls_rig_certificate(const char *name, const char *host, bool 
         ASN1_TIME_set(X509_getm_notBefore(cert), TLS_RIG_NOW_SEC - 86400);
         ASN1_TIME_set(X509_getm_notAfter(cert), TLS_RIG_NOW_SEC + seconds);
         X509_set_pubkey(cert, key);
-        X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)host, -1,
-                                   -1, 0);
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                                   (const unsigned char *)host, -1, -1, 0);
         X509_set_issuer_name(cert, X509_get_subject_name(cert));
         snprintf(names, sizeof(names), "DNS:%s", host);
         extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
@@ -90,7 +90,7 @@ static inline void tls_rig_certificate(const char *name, const char *host, bool 
 struct tls_client {
         SSL_CTX *context;
         SSL *ssl;
-        BIO *in, *out; /* memory: what the server sent, what it is to get */
+        BIO *in, *out;        /* memory: what the server sent, what it is to get */
         SSL_SESSION *session; /* the newest that can be resumed */
 };
 
