@@ -53,7 +53,7 @@ int addr_parse_prefix(const char *text, struct addr *ret, uint8_t *ret_prefix_le
         return 0;
 }
 
-/* By hand: inet_ntop() formats with sprintf(), and workers write an address for each refusal and each XCLIENT. */
+/* By hand: inet_ntop() goes through the printf family, and workers write an address for each refusal and each XCLIENT. */
 static const char *v4_text(const uint8_t bytes[4], char buf[ADDR_TEXT_MAX])
 {
         char *at = buf;
