@@ -251,12 +251,8 @@ static void take_window(struct tcp *tcp, struct tcp_conn *conn, const struct tcp
         conn_output_want(tcp, conn);
         if (!was_closed)
                 return;
-        /* Whatever was tried at the closed window counts for nothing: go on at once. */
-        conn_timer_clear(conn, TIMER_REXMIT);
-        conn->backoff = 0;
-        conn->flags &= ~CONN_PROBE_NOW;
         conn->progress_ms = (uint32_t)tcp->now_ms;
-        rexmit_go_back(conn);
+        rexmit_window_opened(tcp, conn);
 }
 
 /* Returns false when the segment goes no further; the connection may be over then. */

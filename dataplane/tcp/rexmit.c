@@ -98,6 +98,25 @@ void rexmit_go_back(struct tcp_conn *conn)
         conn->flags &= ~CONN_RTT_TIMING;
 }
 
+/* What is no longer known once everything is sent again: the peer may have thrown away what it SACKed (RFC 2018 8). */
+static void forget_losses(struct tcp *tcp, struct tcp_conn *conn)
+{
+        rexmit_board_free(tcp, conn);
+        conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW | CONN_TAIL_SENT | CONN_TAIL_NOW);
+        conn->recover = conn->snd_max; /* duplicates of old data prove nothing (RFC 6582 3.2) */
+        conn->dupacks = 0;
+}
+
+void rexmit_window_opened(struct tcp *tcp, struct tcp_conn *conn)
+{
+        /* A recovery would count as in flight what is to be sent again, and with its timer gone could wait forever. */
+        conn_timer_clear(conn, TIMER_REXMIT);
+        conn->backoff = 0;
+        conn->flags &= ~CONN_PROBE_NOW;
+        rexmit_go_back(conn);
+        forget_losses(tcp, conn);
+}
+
 static void back_off(struct tcp_conn *conn)
 {
         if (conn->backoff < TCP_BACKOFF_MAX)
@@ -132,11 +151,7 @@ static void retransmit_all(struct tcp *tcp, struct tcp_conn *conn)
         congest_timeout(conn, conn->snd_max - conn->snd_una, conn->backoff > 0);
         back_off(conn);
         rexmit_go_back(conn);
-        /* The peer may have thrown away what it SACKed (RFC 2018 8), and duplicates of old data prove nothing (RFC 6582 3.2). */
-        rexmit_board_free(tcp, conn);
-        conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW | CONN_TAIL_SENT | CONN_TAIL_NOW);
-        conn->recover = conn->snd_max;
-        conn->dupacks = 0;
+        forget_losses(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_timeouts);
 }
 

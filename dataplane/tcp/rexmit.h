@@ -45,7 +45,10 @@ bool rexmit_next_hole(const struct tcp_conn *conn, const struct tcp *tcp, bool o
 /* [seq, seq + len) was sent again in recovery. */
 void rexmit_hole_sent(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq_end);
 
-/* Send everything unacknowledged again, without taking it for congestion (the path's MTU shrank, a window opened). */
+/* The peer's window was closed and is open: what was tried meanwhile counts for nothing, a recovery included. */
+void rexmit_window_opened(struct tcp *tcp, struct tcp_conn *conn);
+
+/* Send everything unacknowledged again, without taking it for congestion (the path's MTU shrank). */
 void rexmit_go_back(struct tcp_conn *conn);
 
 /* Forget what the peer SACKed. */
