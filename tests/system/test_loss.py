@@ -26,7 +26,7 @@ LAB = {"policy": policy().replace("trusted: [", f'trusted: ["{TRUSTED6}/64", '),
 LONG = bool(os.environ.get("GREYLINE_LONG"))
 SEED = int(os.environ.get("GREYLINE_SEED", "1"))
 COUNT = 1000 if LONG else 40
-SENDERS = 8
+SENDERS = 12
 BYTES_MAX = 5_000_000
 
 

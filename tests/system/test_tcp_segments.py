@@ -38,43 +38,6 @@ def peer(wire):
     peer.reset()
 
 
-def settle(wire, peer):
-    """All is acknowledged and told: what comes next is an answer to what comes next."""
-    wire.wait(lambda: peer.snd_una == peer.snd_nxt, 5, "ACK of everything")
-    wire.barrier()
-    peer.clear()
-
-
-def works(peer, text="NOOP\r\n"):
-    """The dialogue goes on."""
-    peer.say(text)
-    assert peer.wait_data(rb"\n").startswith(b"250 ")
-
-
-def silent(wire, peer):
-    """Nothing comes for what was sent just now."""
-    wire.barrier()
-    assert peer.inbox == []
-
-
-def many_replies(wire, peer, count=60):
-    """Have `count` replies in the appliance's send queue while our window is shut. Returns their first number."""
-    peer.say("EHLO client\r\n")
-    peer.wait_data(rb"250 [^\n]*\n")
-    peer.say("MAIL FROM:<a@example.com>\r\nRCPT TO:<first@example.org>\r\n")
-    peer.wait_data(rb"250[^\n]*\n250[^\n]*\n")
-    settle(wire, peer)
-    peer.send("A", window=0)
-    peer.window = 0
-    peer.auto_ack = False
-    peer.say("".join(f"RCPT TO:<{i}@example.org>\r\n" for i in range(count)))
-    wire.wait(lambda: peer.snd_una == peer.snd_nxt, 5, "ACK of the commands")
-    # Each is asked of the backend; the sink answers at once.
-    wire.pump_for(0.5 * labs.SLOW)
-    peer.clear()
-    return peer.rcv_nxt
-
-
 # ---- RFC 9293 -------------------------------------------------------------------------------------------------
 
 
@@ -94,13 +57,13 @@ def test_a_wrong_checksum_is_met_with_silence(wire, ipv6, how):
     """MUST-3."""
     peer = wire.peer(ipv6=ipv6)
     wire.send(_spoil(peer.packet("S"), how))
-    silent(wire, peer)
+    peer.stays_silent()
     peer.greet()
-    settle(wire, peer)
+    peer.settle()
     for flags, data in (("PA", b"NOOP\r\n"), ("R", b""), ("FA", b""), ("S", b"")):
         wire.send(_spoil(peer.packet(flags, data=data), how))
-    silent(wire, peer)
-    works(peer)
+    peer.stays_silent()
+    peer.works()
     peer.reset()
 
 
@@ -146,7 +109,7 @@ def test_no_syn_from_or_to_many_is_answered(wire):
         packet = peer.packet("S")
         packet.dst = target
         wire.send(packet)
-        silent(wire, peer)
+        peer.stays_silent()
     assert len(wire.other) == seen
 
 
@@ -166,7 +129,7 @@ def test_options_that_nobody_knows_are_passed_over(wire, options):
                                     b"\10\377\0\0"], ids=lambda option: option.hex())
 def test_options_of_an_impossible_length_do_no_harm(wire, peer, option):
     """MUST-7: length 0, 1, past the header, cut off."""
-    settle(wire, peer)
+    peer.settle()
     other = wire.peer()
     for sender, flags in ((other, "S"), (peer, "PA")):
         packet = bytes(sender.packet(flags, data=b"" if flags == "S" else b"NOOP\r\n", options=[]))
@@ -176,7 +139,7 @@ def test_options_of_an_impossible_length_do_no_harm(wire, peer, option):
         wire.send(raw.IP(src=sender.address, dst=sender.remote, proto=6) / _checksummed(sender, tcp))
     wire.barrier()
     assert all(segment.flags in ("SA", "R", "AR") for segment in other.inbox), other.inbox
-    works(peer)
+    peer.works()
 
 
 def _checksummed(peer, tcp):
@@ -189,10 +152,10 @@ def _checksummed(peer, tcp):
 
 @pytest.mark.parametrize("words", (0, 1, 4, 15))
 def test_a_data_offset_that_cannot_be_is_met_with_silence(wire, peer, words):
-    settle(wire, peer)
+    peer.settle()
     wire.send(peer.packet("PA", data=b"NOOP\r\n", dataofs=words))
-    silent(wire, peer)
-    works(peer)
+    peer.stays_silent()
+    peer.works()
 
 
 @pytest.mark.parametrize("ipv6,options,largest,offered", [
@@ -210,7 +173,7 @@ def test_no_segment_is_larger_than_the_mss(wire, ipv6, options, largest, offered
     assert synack.options.get("MSS") == offered
     peer.send("A")
     peer.wait_data(rb"220 [^\n]*\n")
-    first = many_replies(wire, peer, 140)
+    first = peer.pile_up(140)
     peer.window = 32000
     peer.auto_ack = True
     peer.send("A")
@@ -223,7 +186,7 @@ def test_no_segment_is_larger_than_the_mss(wire, ipv6, options, largest, offered
 
 def test_urgent_data_is_part_of_the_stream(wire, peer):
     """MUST-30, MUST-31."""
-    settle(wire, peer)
+    peer.settle()
     peer.send("PAU", data=b"NOOP\r\n", urgptr=3)
     assert peer.wait_data(rb"\n").startswith(b"250 ")
 
@@ -232,7 +195,7 @@ def test_rst_with_data_is_a_rst(wire):
     """SHLD-2."""
     peer = wire.peer()
     peer.greet()
-    settle(wire, peer)
+    peer.settle()
     peer.send("R", data=b"the reason")
     wire.barrier()
     peer.send("FA", seq=peer.snd_nxt - 1)
@@ -241,7 +204,7 @@ def test_rst_with_data_is_a_rst(wire):
 
 def test_a_shut_window_is_probed_and_opens_at_once(wire, peer):
     """MUST-36, SHLD-29, SHLD-30: the first probe after about an RTO, then at growing distances; the replies wait."""
-    many_replies(wire, peer)
+    peer.pile_up(60)
     # A TCP may send one byte a probe; nothing is acknowledged but what was before.
     wire.wait(lambda: sum(bool(segment.data) for segment in peer.inbox) >= 3, 15, "three probes")
     probes = [segment for segment in peer.inbox if segment.data]
@@ -260,7 +223,7 @@ def test_a_shut_window_is_probed_and_opens_at_once(wire, peer):
 
 def test_a_window_pulled_back_breaks_nothing(wire, peer):
     """MUST-34: replies in flight, and then the right edge lies left of them."""
-    many_replies(wire, peer)
+    peer.pile_up(60)
     peer.window = 600
     peer.send("A")
     wire.wait(lambda: len(peer.data) >= 500, 10, "the first replies")
@@ -285,7 +248,7 @@ def test_quit_and_fin_together_bring_221_and_fin(wire, ipv6):
 
 
 def test_fin_before_the_missing_data_is_held(wire, peer):
-    settle(wire, peer)
+    peer.settle()
     peer.send("FA", seq=peer.snd_nxt + 6)
     answer = peer.wait_segment(lambda segment: segment.flags == "A")
     assert answer.ack == peer.snd_nxt
@@ -297,12 +260,12 @@ def test_fin_before_the_missing_data_is_held(wire, peer):
 
 def test_an_ack_is_delayed_by_less_than_half_a_second_and_never_beyond_two_segments(wire, peer):
     """MUST-40, SHLD-19."""
-    settle(wire, peer)
+    peer.settle()
     began = time.monotonic()
     peer.send("PA", data=b"NO")
     peer.wait_segment(lambda segment: segment.ack == peer.snd_nxt)
     assert time.monotonic() - began < 0.5 * labs.SLOW
-    settle(wire, peer)
+    peer.settle()
     for _ in range(2):
         peer.send("A", data=b"x" * 1460)
     wire.barrier()
@@ -314,7 +277,7 @@ def test_pieces_of_one_byte_and_overlaps_with_other_bytes(wire, peer):
     for byte in b"NOOP\r\n":
         peer.send("PA", data=bytes([byte]))
     assert peer.wait_data(rb"\n").startswith(b"250 ")
-    settle(wire, peer)
+    peer.settle()
     start = peer.snd_nxt
     peer.send("PA", seq=start + 2, data=b"OP\r")        # held
     peer.send("PA", seq=start + 2, data=b"XX\r")        # the same place, other bytes
@@ -361,7 +324,7 @@ def _stamped(wire, value=1000, **options):
     peer = wire.peer(options=[("MSS", 1460), *options.get("more", [])])
     peer.timestamp = value
     peer.greet()
-    settle(wire, peer)
+    peer.settle()
     return peer
 
 
@@ -372,7 +335,7 @@ def test_timestamps_are_in_every_segment_and_echo_the_last_in_order(wire):
     answer = peer.wait_segment(lambda segment: segment.data)
     assert answer.options["Timestamp"][1] == 2000
     peer.wait_data(rb"\n")
-    settle(wire, peer)
+    peer.settle()
     peer.timestamp = 3000
     peer.send("PA", seq=peer.snd_nxt + 10, data=b"x")  # out of order: not echoed
     answer = peer.wait_segment(lambda segment: segment.flags == "A")
@@ -392,9 +355,9 @@ def test_an_old_timestamp_is_acknowledged_and_not_taken(wire):
     peer.timestamp = None
     peer.clear()
     peer.send("PA", seq=peer.snd_nxt, data=b"NOOP\r\n")  # without one, where it was agreed on
-    silent(wire, peer)
+    peer.stays_silent()
     peer.timestamp = 1001
-    works(peer)
+    peer.works()
     peer.send("R", options=[("NOP", None), ("NOP", None), ("Timestamp", (5, 5))])
     wire.barrier()
     peer.clear()
@@ -408,7 +371,7 @@ def test_gaps_are_told_by_sack_the_newest_first(wire):
         peer = wire.peer(options=[("MSS", 1460), ("SAckOK", b"")])
         peer.timestamp = 50 if stamped else None
         peer.greet()
-        settle(wire, peer)
+        peer.settle()
         start = peer.snd_nxt
         for number, offset in enumerate((100, 300, 200, 500, 400), 1):
             peer.clear()
@@ -421,7 +384,7 @@ def test_gaps_are_told_by_sack_the_newest_first(wire):
 
 
 def test_without_sack_none_is_sent(wire, peer):
-    settle(wire, peer)
+    peer.settle()
     peer.send("PA", seq=peer.snd_nxt + 100, data=b"y")
     assert peer.wait_segment(lambda segment: segment.flags == "A").options == {}
 
@@ -431,17 +394,17 @@ def test_without_sack_none_is_sent(wire, peer):
 
 def test_acks_of_what_was_never_sent_or_long_ago_are_challenged(wire, peer):
     """RFC 5961 5: one of the future, and one from before the largest window."""
-    settle(wire, peer)
+    peer.settle()
     for ack in (peer.rcv_nxt + 1, peer.rcv_nxt + 100000, peer.rcv_nxt - 200000, peer.rcv_nxt + 0x80000000):
         peer.clear()
         peer.send("PA", seq=peer.snd_nxt, ack=ack, data=b"NOOP\r\n")
         answer = peer.wait_segment(lambda segment: segment.flags == "A")
         assert (answer.seq, answer.ack) == (peer.rcv_nxt, peer.snd_nxt), (ack - peer.rcv_nxt, answer)
-    works(peer)
+    peer.works()
 
 
 def test_old_acks_within_the_window_are_harmless(wire, peer):
-    settle(wire, peer)
+    peer.settle()
     peer.send("PA", seq=peer.snd_nxt, ack=peer.rcv_nxt - 1, data=b"NOOP\r\n")
     peer.snd_nxt = peer.snd_nxt + 6 & raw.MASK
     assert peer.wait_data(rb"\n").startswith(b"250 ")
@@ -453,7 +416,7 @@ def test_challenge_acks_are_limited_for_each_connection_alone(wire):
     for peer in peers:
         peer.greet()
     for peer in peers:
-        settle(wire, peer)
+        peer.settle()
     for _ in range(100):
         peers[0].send("S", seq=peers[0].snd_nxt + 77)
     wire.barrier()
@@ -462,7 +425,7 @@ def test_challenge_acks_are_limited_for_each_connection_alone(wire):
     assert 1 <= len(peers[0].inbox) <= 10, len(peers[0].inbox)
     assert len(peers[1].inbox) == 1, "the other connection's first challenge is answered"
     for peer in peers:
-        works(peer)
+        peer.works()
         peer.reset()
 
 
@@ -517,7 +480,7 @@ def test_timewait_is_not_ended_by_rst_and_acknowledges_the_fin_again(wire):
     """RFC 1337; 3.10.7.4."""
     peer = _to_timewait(wire)
     peer.send("R", seq=peer.snd_nxt)
-    silent(wire, peer)
+    peer.stays_silent()
     peer.send("FA", seq=peer.snd_nxt - 1)
     assert peer.wait_segment(lambda segment: segment.flags == "A").ack == peer.snd_nxt
 
@@ -535,7 +498,7 @@ def _icmp_bytes(kind, code, mtu, body):
 
 def test_icmp_errors_do_not_end_an_established_connection(wire, peer):
     """RFC 5927 and RFC 1122 4.2.3.9: unreachable of every code, time exceeded, source quench, in flight or not."""
-    many_replies(wire, peer, 30)
+    peer.pile_up(30)
     peer.window = 32000
     peer.send("A")
     first = peer.wait_segment(lambda segment: segment.data).seq
@@ -548,12 +511,12 @@ def test_icmp_errors_do_not_end_an_established_connection(wire, peer):
     peer.send("A")
     wire.wait(lambda: len(peer.data) >= 30 * 14, 10, "all the replies")
     peer.data = b""
-    works(peer)
+    peer.works()
 
 
 def test_fragmentation_needed_is_believed_only_of_what_is_in_flight(wire, peer):
     """RFC 1191, guarded by RFC 5927; DF is set. Too small an MTU is not believed at all."""
-    many_replies(wire, peer, 140)
+    peer.pile_up(140)
     peer.window = 32000
     peer.send("A")
     first = peer.wait_segment(lambda segment: len(segment.data) == 1460, what="a full segment")
@@ -581,7 +544,7 @@ def test_a_syn_with_other_bits_is_answered(wire, flags):
     assert not synack.all_flags & 0x80, "a SYN-ACK never carries CWR"
     peer.send("A")
     peer.wait_data(rb"220 [^\n]*\n")
-    works(peer)
+    peer.works()
     peer.reset()
 
 
@@ -591,7 +554,7 @@ def test_reserved_bits_are_ignored(wire):
     peer.wait_segment(lambda segment: segment.flags == "SA")
     peer.send("A", reserved=7)
     peer.wait_data(rb"220 [^\n]*\n")
-    works(peer)
+    peer.works()
     peer.reset()
 
 
@@ -622,5 +585,5 @@ def test_a_reply_is_sent_again_until_it_is_acknowledged(wire):
     peer.auto_ack = True
     peer.send("A")
     peer.wait_data(rb"220 [^\n]*\n")
-    works(peer)
+    peer.works()
     peer.reset()

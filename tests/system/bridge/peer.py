@@ -294,6 +294,42 @@ class Peer:
             return next((segment for segment in self.inbox if question(segment)), None)
         return self.wire.wait(find, seconds, lambda: f"{what}; there is {self.inbox}")
 
+    def settle(self):
+        """All is acknowledged and told: what comes from now on is an answer to what is sent from now on."""
+        self.wire.wait(lambda: self.snd_una == self.snd_nxt, 5, "ACK of everything")
+        self.wire.barrier()
+        self.clear()
+
+    def works(self):
+        """The dialogue goes on."""
+        self.say("NOOP\r\n")
+        assert self.wait_data(rb"\n").startswith(b"250 ")
+
+    def stays_silent(self):
+        """Nothing comes for what was sent since the last clear()."""
+        self.wire.barrier()
+        assert self.inbox == []
+
+    def pile_up(self, count):
+        """
+        Have `count` replies of 14 bytes and more in the appliance's send queue, while our window is shut and we
+        acknowledge nothing by ourselves. Returns their first number.
+        """
+        self.say("EHLO client\r\n")
+        self.wait_data(rb"250 [^\n]*\n")
+        self.say("MAIL FROM:<a@example.com>\r\nRCPT TO:<first@example.org>\r\n")
+        self.wait_data(rb"250[^\n]*\n250[^\n]*\n")
+        self.settle()
+        self.send("A", window=0)
+        self.window = 0
+        self.auto_ack = False
+        self.say("".join(f"RCPT TO:<{i}@example.org>\r\n" for i in range(count)))
+        self.wire.wait(lambda: self.snd_una == self.snd_nxt, 5, "ACK of the commands")
+        # Each is asked of the backend; the sink answers at once.
+        self.wire.pump_for(0.5 * labs.SLOW)
+        self.clear()
+        return self.rcv_nxt
+
     def reset(self):
         """End the connection with the one RST that must be believed."""
         self.send("R", seq=self.snd_nxt)
