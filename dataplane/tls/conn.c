@@ -286,11 +286,17 @@ void tls_consume(struct tls_conn *conn, uint32_t len)
         conn->plain_len = (uint16_t)(conn->plain_len - len);
 }
 
+/* A client that has said its last, in order or not, may still want to hear what becomes of its message. */
+static bool may_write(const struct tls_conn *conn)
+{
+        return conn->state != TLS_ST_FAILED && SSL_is_init_finished(conn->ssl);
+}
+
 bool tls_write(struct tls_conn *conn, const void *bytes, size_t len)
 {
         int result;
 
-        if ((conn->state != TLS_ST_OPEN && conn->state != TLS_ST_CLOSED) || len == 0 || len > 16384)
+        if (!may_write(conn) || len == 0 || len > 16384)
                 return false;
         ERR_clear_error();
         result = SSL_write(conn->ssl, bytes, (int)len);
@@ -306,7 +312,7 @@ bool tls_write(struct tls_conn *conn, const void *bytes, size_t len)
 
 void tls_shutdown(struct tls_conn *conn)
 {
-        if (conn->state != TLS_ST_OPEN && conn->state != TLS_ST_CLOSED)
+        if (!may_write(conn))
                 return;
         ERR_clear_error();
         (void)!SSL_shutdown(conn->ssl); /* 0: said, and the client's is not awaited */

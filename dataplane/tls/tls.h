@@ -126,7 +126,7 @@ const uint8_t *tls_peek(struct tls_conn *conn, uint32_t *ret_len);
 /* Done with the first len of them. */
 void tls_consume(struct tls_conn *conn, uint32_t len);
 
-/* Encrypt len bytes, at most 16384, into the output, all or nothing. False: not open, or it failed. */
+/* Encrypt len bytes, at most 16384, into the output, all or nothing. False: no handshake yet, or it failed. */
 bool tls_write(struct tls_conn *conn, const void *bytes, size_t len) MUST_CHECK;
 
 /* Say close_notify. */

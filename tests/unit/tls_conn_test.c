@@ -314,7 +314,8 @@ static void test_ends(void **state)
                         assert_int_equal(link.got_len, cut ? 0 : 6);
                         tls_input_end(link.conn);
                         assert_int_equal(tls_state(link.conn), TLS_ST_TRUNCATED);
-                        assert_false(tls_write(link.conn, "x", 1));
+                        assert_true(tls_write(link.conn, "x", 1)); /* the other direction is whole */
+                        take_output(&link);
                         link_close(&link);
                 }
         }
@@ -336,6 +337,7 @@ static void test_altered_record(void **state)
         assert_int_equal(tls_state(link.conn), TLS_ST_FAILED);
         assert_int_equal(tls_fault(link.conn), TLS_FAULT_PROTOCOL);
         assert_int_equal(tls_input(link.conn, bytes, (size_t)len), 0);
+        assert_false(tls_write(link.conn, "x", 1));
         assert_true(BIO_pending(link.client.in) > 0); /* the client is told */
         link_close(&link);
 }
@@ -386,6 +388,24 @@ static void test_damage(void **state)
                             tls_state(link.conn) == TLS_ST_FAILED);
                 link_close(&link);
         }
+}
+
+/* Nothing can be said before the handshake is over. */
+static void test_early_write(void **state)
+{
+        struct link link;
+
+        link_open(&link, TLS1_3_VERSION, NULL);
+        assert_false(tls_write(link.conn, "220 mx.test\r\n", 13));
+        SSL_do_handshake(link.client.ssl);
+        client_to_server(&link);
+        assert_int_equal(tls_state(link.conn), TLS_ST_HANDSHAKE);
+        assert_false(tls_write(link.conn, "220 mx.test\r\n", 13));
+        tls_shutdown(link.conn);
+        tls_input_end(link.conn);
+        assert_int_equal(tls_state(link.conn), TLS_ST_TRUNCATED);
+        assert_false(tls_write(link.conn, "220 mx.test\r\n", 13));
+        link_close(&link);
 }
 
 static void test_alert(void **state)
@@ -573,7 +593,7 @@ int main(void)
                 cmocka_unit_test(test_altered_record),
                 cmocka_unit_test(test_garbage),
                 cmocka_unit_test(test_damage),
-                cmocka_unit_test(test_alert),
+                cmocka_unit_test(test_early_write),    cmocka_unit_test(test_alert),
                 cmocka_unit_test(test_renegotiation),
                 cmocka_unit_test(test_key_update),
                 cmocka_unit_test(test_tickets),
