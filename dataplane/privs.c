@@ -61,6 +61,13 @@ int privs_drop(const char *user, bool keep_caps, char *reterr, size_t reterr_siz
         return 0;
 }
 
+/* A sanitizer does what no list of ours foresees. */
+#ifdef POISON_IS_ON
+#define FILTER_IS_ON 0
+#else
+#define FILTER_IS_ON 1
+#endif
+
 /* What the running dataplane does: packets, waiting, memory, policy files, its own end. */
 static const int allowed[] = {
         /* packets of kernel devices, bells, the admin of descriptors that are open already */
@@ -88,12 +95,12 @@ static const int allowed[] = {
 
 int privs_filter(enum privs_filter filter, char *reterr, size_t reterr_size)
 {
-#ifdef POISON_IS_ON
-        return 0;
-#else
-        scmp_filter_ctx context = seccomp_init(filter == PRIVS_FILTER_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
+        scmp_filter_ctx context;
         int r = -ENOMEM;
 
+        if (!FILTER_IS_ON)
+                return 0;
+        context = seccomp_init(filter == PRIVS_FILTER_LOG ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS);
         if (context == NULL)
                 goto out;
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -110,5 +117,4 @@ out:
         if (r < 0)
                 snprintf(reterr, reterr_size, "cannot filter system calls: %s", strerror(-r));
         return r;
-#endif
 }
