@@ -48,6 +48,7 @@ static struct session *take_session(struct sessions *ss, const struct tcp_event 
         s->answers_due_us = ss->now_us + ss->image->dns.deadline_ms * 1000ull;
         s->id = record_session_id(ss);
         s->limits_slot = LIMITS_NO_SLOT;
+        s->client_line = CLIENT_LINE_NONE;
         s->texts = NONE;
         s->leg = NONE;
         smtp_init(&s->smtp);

@@ -86,6 +86,7 @@ struct session {
         bool closing;            /* a last reply was given: close when this turn of the client is over */
         int32_t score;           /* of the last verdict */
         uint32_t limits_slot;
+        uint32_t client_line;    /* where its answers lay in the client table: a hint */
         uint32_t texts;          /* index, NONE before HELO */
         uint32_t leg;            /* index, NONE without a backend */
         uint32_t messages;       /* accepted */
@@ -101,6 +102,7 @@ struct session {
 /* A backend connection and the transaction on it. */
 struct leg {
         struct tcp_handle conn;
+        bool is_used;            /* nothing touches the memory of a leg that never was: there are many, of 7 kB */
         uint32_t session;        /* its owner */
         uint16_t backend;        /* index in backends */
         uint16_t pool;           /* index in the image of `generation` */
@@ -212,7 +214,7 @@ static inline struct texts *texts_of(struct sessions *ss, const struct session *
         return s->texts == NONE ? NULL : &ss->text[s->texts];
 }
 
-/* A free leg keeps only the field that says so. */
+/* A free leg keeps only the fields that say so. */
 static inline void leg_poison(struct leg *leg)
 {
         size_t kept = offsetof(struct leg, session) + sizeof(leg->session);
@@ -251,7 +253,7 @@ uint16_t session_policy(const struct sessions *ss, const struct session *s);
 const char *session_hostname(const struct sessions *ss, const struct session *s);
 
 /* Everything known about the client now but its name. answers is filled and referred to by the result. */
-struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers);
+struct client_facts session_facts(struct sessions *ss, struct session *s, struct client_answers *answers);
 
 /* --- greet.c ---------------------------------------------------------------------------------------------------- */
 

@@ -143,6 +143,7 @@ static struct leg *take_leg(struct sessions *ss, struct session *s, uint16_t poo
         leg = &ss->leg[index];
         UNPOISON(leg, sizeof(*leg));
         memset(leg, 0, offsetof(struct leg, mail_text));
+        leg->is_used = true;
         leg->session = index_of(ss, s);
         leg->backend = BACKEND_NONE;
         leg->pool = pool_index;
@@ -165,6 +166,7 @@ static void give_leg(struct sessions *ss, struct leg *leg)
         if (leg->backend != BACKEND_NONE)
                 backend_give(backend_of(ss, leg));
         s->leg = NONE;
+        leg->is_used = false;
         leg->session = NONE;
         leg_poison(leg);
         ss->legs--;

@@ -78,11 +78,13 @@ void record_write(struct sessions *ss, const struct session *s, const struct rec
         const struct leg *leg = leg_of(ss, s);
         bool has_sender = texts && smtp_state(&s->smtp) >= SMTP_ST_MAIL && smtp_state(&s->smtp) <= SMTP_ST_DATA;
         struct client_answers answers;
+        uint32_t line = s->client_line;
         size_t used = 0;
 
         if (log == NULL)
                 return;
-        client_table_lookup(ss->clients, &s->peer, ss->wall_sec, &answers);
+        client_table_lookup_near(ss->clients, &s->peer, ss->wall_sec, &line, &answers);
+        client_table_name(ss->clients, &s->peer, line, &answers);
         log->kind = record->kind;
         log->rule = (uint16_t)record->rule;
         log->session = s->id;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/shared/pages.h"
+
 #define TICK_MAX 256u /* timers run in one turn */
 
 static const struct siphash_key *derive_key(uint64_t random, struct siphash_key *key)
@@ -29,13 +31,14 @@ static bool allocate(struct sessions *ss, uint64_t random)
         ss->asks = asks_new(ss->sessions_max, derive_key(random, &key));
         if (!ss->session || !ss->text || !ss->free_session || !ss->leg || !ss->free_leg || !ss->asks)
                 return false;
+        pages_want_large(ss->session, ss->sessions_max * sizeof(*ss->session));
+        pages_want_large(ss->text, ss->sessions_max * sizeof(*ss->text));
         for (uint32_t i = 0; i < ss->sessions_max; i++) {
                 ss->free_session[i] = ss->sessions_max - 1 - i;
                 wheel_node_init(&ss->session[i].timer);
         }
         for (uint32_t i = 0; i < ss->legs_max; i++) {
                 ss->free_leg[i] = ss->legs_max - 1 - i;
-                ss->leg[i].session = NONE;
                 leg_poison(&ss->leg[i]);
         }
         POISON(ss->text, ss->sessions_max * sizeof(*ss->text));
@@ -195,9 +198,9 @@ const char *session_hostname(const struct sessions *ss, const struct session *s)
         return image_string(ss->image, listener ? listener->hostname : ss->image->node.hostname);
 }
 
-struct client_facts session_facts(struct sessions *ss, const struct session *s, struct client_answers *answers)
+struct client_facts session_facts(struct sessions *ss, struct session *s, struct client_answers *answers)
 {
-        client_table_lookup_nameless(ss->clients, &s->peer, ss->wall_sec, answers);
+        client_table_lookup_near(ss->clients, &s->peer, ss->wall_sec, &s->client_line, answers);
         return (struct client_facts){
                 .class = (enum image_class)s->class,
                 .is_v4 = addr_is_v4(&s->peer),
@@ -392,12 +395,15 @@ void sessions_prefetch(struct sessions *ss)
 {
         struct tcp_coming coming[SESSIONS_AHEAD];
         unsigned n = tcp_coming_events(ss->tcp, coming, SESSIONS_AHEAD), opened = 0;
+        /* Refusals at the greeting are recorded with the client's name. */
+        bool names = image_policy(ss->image, 0)->reject_at == IMAGE_REJECT_AT_BANNER;
 
         for (unsigned i = 0; i < n; i++) {
                 uint32_t index = (uint32_t)coming[i].owner;
 
                 if (coming[i].bits & TCP_EV_OPENED) {
                         prefetch_opened(ss, &coming[i], opened++);
+                        client_table_prefetch(ss->clients, &coming[i].remote);
                 } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->sessions_max) {
                         const struct texts *texts = &ss->text[index];
 
@@ -406,10 +412,18 @@ void sessions_prefetch(struct sessions *ss)
                         __builtin_prefetch(&texts->sender, 1);
                         __builtin_prefetch(&texts->recipient, 1);
                         __builtin_prefetch(&texts->policy, 1);
-                } else {
-                        continue;
                 }
-                client_table_prefetch(ss->clients, &coming[i].remote);
+        }
+        /* By now the first sessions are here, and say where to look on. */
+        for (unsigned i = 0; i < n; i++) {
+                uint32_t index = (uint32_t)coming[i].owner;
+
+                if (coming[i].bits & TCP_EV_OPENED) {
+                        if (names)
+                                client_table_prefetch_name(ss->clients, &coming[i].remote);
+                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->sessions_max) {
+                        client_table_prefetch_near(ss->clients, ss->session[index].client_line);
+                }
         }
 }
 
@@ -431,7 +445,7 @@ void session_event(struct sessions *ss, const struct tcp_event *event)
                         client_event(ss, &ss->session[index], event);
                 break;
         case OWNER_LEG:
-                if (index < ss->legs_max && ss->leg[index].session != NONE)
+                if (index < ss->legs_max && ss->leg[index].is_used)
                         leg_event(ss, &ss->leg[index], event);
                 break;
         case OWNER_PROBE:

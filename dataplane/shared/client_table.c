@@ -224,13 +224,18 @@ void client_table_prefetch(const struct client_table *table, const struct addr *
                 __builtin_prefetch(&table->line[first + way]);
 }
 
-/* Everything but the name. Returns the line, or -1. */
+/* Everything but the name. near: the line to look at first. Returns the line, or -1. */
 static int64_t read_line(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
-                         struct client_answers *ret)
+                         uint64_t near, struct client_answers *ret)
 {
         uint64_t hash = hash_address(table, addr);
-        int64_t line = find_line(table, addr, hash);
-        struct word16 cell;
+        struct word16 want = address_word(addr), cell;
+        int64_t line = (int64_t)near;
+
+        /* The address is compared, so a wrong hint costs time only. */
+        if (near >= table->sets * CLIENT_LINE_WAYS || is_free(want) ||
+            !is_same(word16_load(&table->line[near].address), want))
+                line = find_line(table, addr, hash);
 
         memset(ret, 0, offsetof(struct client_answers, name));
         ret->name[0] = '\0';
@@ -255,25 +260,47 @@ static int64_t read_line(const struct client_table *table, const struct addr *ad
 bool client_table_lookup(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
                          struct client_answers *ret)
 {
-        int64_t line = read_line(table, addr, now_sec, ret);
+        int64_t line = read_line(table, addr, now_sec, CLIENT_LINE_NONE, ret);
 
         if (line >= 0 && ret->ptr == CLIENT_PTR_CONFIRMED)
                 read_name(table, (uint64_t)line, addr, ret);
         return line >= 0;
 }
 
-bool client_table_lookup_nameless(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
-                                  struct client_answers *ret)
+bool client_table_lookup_near(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+                              uint32_t *line, struct client_answers *ret)
 {
-        int64_t line = read_line(table, addr, now_sec, ret);
+        int64_t found = read_line(table, addr, now_sec, *line, ret);
 
-        if (line >= 0) {
-                const uint8_t *name = (const uint8_t *)&table->name[line];
+        *line = found >= 0 && found < CLIENT_LINE_NONE ? (uint32_t)found : CLIENT_LINE_NONE;
+        return found >= 0;
+}
 
-                __builtin_prefetch(name);
-                __builtin_prefetch(name + 64);
-        }
-        return line >= 0;
+void client_table_name(const struct client_table *table, const struct addr *addr, uint32_t line,
+                       struct client_answers *ret)
+{
+        if (ret->ptr == CLIENT_PTR_CONFIRMED && line < table->sets * CLIENT_LINE_WAYS)
+                read_name(table, line, addr, ret);
+}
+
+void client_table_prefetch_near(const struct client_table *table, uint32_t line)
+{
+        const uint8_t *name;
+
+        if (line >= table->sets * CLIENT_LINE_WAYS)
+                return;
+        name = (const uint8_t *)&table->name[line];
+        __builtin_prefetch(&table->line[line]);
+        __builtin_prefetch(name);
+        __builtin_prefetch(name + 64);
+}
+
+void client_table_prefetch_name(const struct client_table *table, const struct addr *addr)
+{
+        int64_t line = find_line(table, addr, hash_address(table, addr));
+
+        if (line >= 0)
+                client_table_prefetch_near(table, (uint32_t)MIN(line, CLIENT_LINE_NONE));
 }
 
 /* --- writing: control ----------------------------------------------------------------------------------- */

@@ -95,12 +95,21 @@ void client_table_prefetch(const struct client_table *table, const struct addr *
 bool client_table_lookup(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
                          struct client_answers *ret);
 
+#define CLIENT_LINE_NONE UINT32_MAX
+
 /*
- * The same without the host name (name_len 0), which lies elsewhere and costs as much again; it is fetched, so that a
- * client_table_lookup() soon after finds it near.
+ * The same in steps, for a session that asks more than once. line: where the answers lay last time, and where they
+ * lie now; any value is fine, the right one saves seven cache lines. The host name lies elsewhere and costs as much
+ * again: client_table_name() adds it to what the lookup found.
  */
-bool client_table_lookup_nameless(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
-                                  struct client_answers *ret);
+bool client_table_lookup_near(const struct client_table *table, const struct addr *addr, uint32_t now_sec,
+                              uint32_t *line, struct client_answers *ret);
+void client_table_name(const struct client_table *table, const struct addr *addr, uint32_t line,
+                       struct client_answers *ret);
+
+/* Fetch what these two will touch: by the line, or by the address, whose set has to be near already. */
+void client_table_prefetch_name(const struct client_table *table, const struct addr *addr);
+void client_table_prefetch_near(const struct client_table *table, uint32_t line);
 
 static inline enum client_zone client_answers_zone(const struct client_answers *answers, unsigned zone)
 {

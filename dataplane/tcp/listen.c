@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "dataplane/shared/pages.h"
 #include "dataplane/tcp/congest.h"
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/cookie.h"
@@ -51,6 +52,7 @@ int syncache_new(struct tcp *tcp, uint32_t max)
                 free(cache);
                 return -ENOMEM;
         }
+        pages_want_large(cache->entries, cache->bytes);
         cache->max = max;
         cache->free = ILIST_NONE;
         for (unsigned i = 0; i < TCP_SYNACK_TRIES; i++)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "dataplane/shared/pages.h"
+
 /* The tag comes from the top of the hash, the buckets from below it; 0 means free, so it becomes 1. */
 static inline uint16_t tag_of(uint64_t hash)
 {
@@ -38,6 +40,7 @@ int table_init(struct table *table, uint64_t entries)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED)
                 return -ENOMEM;
+        pages_want_large(memory, buckets * sizeof(struct table_bucket));
         table->buckets = memory;
         table->mask = buckets - 1;
         table->used = 0;

@@ -9,6 +9,7 @@
 
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/input.h"
+#include "dataplane/shared/pages.h"
 #include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/output.h"
 #include "dataplane/tcp/rexmit.h"
@@ -21,7 +22,10 @@ static void *take_pages(size_t bytes)
         void *memory =
             mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-        return memory == MAP_FAILED ? NULL : memory;
+        if (memory == MAP_FAILED)
+                return NULL;
+        pages_want_large(memory, bytes);
+        return memory;
 }
 
 static void give_pages(void *memory, size_t bytes)

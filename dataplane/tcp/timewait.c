@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "dataplane/shared/pages.h"
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/output.h"
 
@@ -37,6 +38,7 @@ int timewait_new(struct tcp *tcp, uint32_t max)
                 free(wait);
                 return -ENOMEM;
         }
+        pages_want_large(wait->entries, wait->bytes);
         wait->max = max;
         wait->free = ILIST_NONE;
         ilist_init(&wait->wait, &wait->entries[0].node, sizeof(struct timewait_entry));

@@ -284,6 +284,7 @@ static int run_sessions(const struct workload *workload, bool hugepages, uint64_
                         one_step(workload, &flow.cohort[c], true);
         }
         print_steps(workload, flow.next - first, sent, got);
+        figure_value("core.speed", "cycles/tick", rig_core_speed());
         figure_value("log.records", "records/session", (double)flow.rig.records / (double)flow.next);
         if (rig_counter(&flow.rig, COUNTER_log_lost) || rig_counter(&flow.rig, COUNTER_sessions_refused))
                 rig_fail("records or sessions were lost");

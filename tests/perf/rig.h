@@ -62,6 +62,9 @@ void rig_know(struct rig *rig, const struct addr *client, bool is_listed);
 
 uint64_t rig_counter(const struct rig *rig, enum counter counter);
 
+/* How fast the core runs now: its cycles in one tick of the time stamp counter. Print it beside every figure. */
+double rig_core_speed(void);
+
 /* Say what went wrong and end. */
 void rig_fail(const char *format, ...) PRINTF(1, 2) __attribute__((noreturn));
 
