@@ -79,6 +79,17 @@ bool certs_differ(const struct runtime *runtime)
         return false;
 }
 
+uint64_t certs_expire_sec(const struct runtime *runtime)
+{
+        uint64_t soonest_sec = UINT64_MAX;
+
+        for (uint32_t i = 0; i < runtime->image->listeners.count; i++) {
+                if (runtime->tls[i])
+                        soonest_sec = MIN(soonest_sec, tls_set_expires_sec(runtime->tls[i]));
+        }
+        return soonest_sec;
+}
+
 void certs_give(struct runtime *runtime)
 {
         for (unsigned i = 0; i < IMAGE_LISTENERS_MAX; i++)

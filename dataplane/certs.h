@@ -23,6 +23,9 @@ unsigned certs_load(struct runtime *runtime, const struct runtime *before, char 
 /* Have files changed since, or is a listener without its set? */
 bool certs_differ(const struct runtime *runtime);
 
+/* When the first certificate in force ends, seconds since 1970; UINT64_MAX: there is none. */
+uint64_t certs_expire_sec(const struct runtime *runtime);
+
 /* Let go of the sets. */
 void certs_give(struct runtime *runtime);
 

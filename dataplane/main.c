@@ -15,12 +15,15 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
+#include "dataplane/certs.h"
 #include "dataplane/privs.h"
 #include "dataplane/shared/paths.h"
 #include "dataplane/start.h"
 
 #define HOUSEKEEPING_MS 200
 #define CERTS_LOOK_US   2000000u
+#define DAY_SEC         86400u
+#define CERTS_WARN_SEC  (7u * DAY_SEC)
 #define STOP_WAIT_MS    5000 /* sessions that are open at the end have so long to finish */
 
 static _Atomic bool stop_wanted;
@@ -149,6 +152,25 @@ static void take_policy(struct dataplane *dataplane, const struct start_options 
                 say("the new policy names other ports or addresses: they are opened at the next start");
 }
 
+/* Say once a day that a certificate is about to end. */
+static void warn_of_end(const struct dataplane *dataplane)
+{
+        static uint64_t said_sec;
+        uint64_t now_sec = worker_wall_us() / 1000000;
+        uint64_t end_sec = certs_expire_sec(publish_current(dataplane->publish));
+        char line[START_ERROR_MAX];
+
+        if (end_sec > now_sec + CERTS_WARN_SEC || now_sec < said_sec + DAY_SEC)
+                return;
+        said_sec = now_sec;
+        if (end_sec <= now_sec)
+                snprintf(line, sizeof(line), "a certificate has expired: it is not offered where no other is valid");
+        else
+                snprintf(line, sizeof(line), "a certificate ends in %u days: renew it, or STARTTLS ends with it",
+                         (unsigned)((end_sec - now_sec) / DAY_SEC));
+        say(line);
+}
+
 /* Certificates are renewed by others, at any time: look at their files now and then. */
 static void take_certs(struct dataplane *dataplane, uint64_t now_us)
 {
@@ -168,6 +190,7 @@ static void take_certs(struct dataplane *dataplane, uint64_t now_us)
                 say(line);
         }
         snprintf(said, sizeof(said), "%s", reason);
+        warn_of_end(dataplane);
 }
 
 static uint32_t sessions_of_all(const struct dataplane *dataplane)

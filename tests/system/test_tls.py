@@ -20,11 +20,11 @@ HOST = "mx.greyline.test"
 REQUIRED_PORT = 2525  # of a listener that takes no mail in clear
 
 
-def make_certificate(path, kind, host=HOST):
+def make_certificate(path, kind, host=HOST, days=30):
     """PATH.crt and PATH.key, self-signed."""
     key = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(["openssl", "req", "-x509", *key, "-nodes", "-keyout", path + ".key.new", "-out", path + ".crt.new",
-                    "-days", "30", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"],
+                    "-days", str(days), "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"],
                    check=True, capture_output=True)
     os.rename(path + ".crt.new", path + ".crt")
     os.rename(path + ".key.new", path + ".key")
@@ -203,6 +203,17 @@ def test_renewed_files_come_into_force_and_hurt_nobody(lab, certificates):
         assert old.envelope("a@example.com", "b@example.org").code == 250
         assert old.message(b"Subject: x\r\n\r\nstill here\r\n").code == 250
         assert old.quit().code == 221
+
+
+def test_the_coming_end_of_a_certificate_is_said(lab, certificates):
+    make_certificate(os.path.join(certificates, "rsa"), "rsa", days=3)
+    log = os.path.join(lab.names.logs, "dataplane1.log")
+
+    def is_said():
+        with open(log, encoding="utf-8") as file:
+            return "a certificate ends in 2 days: renew it" in file.read()
+
+    labs.wait_until(is_said, 15 * labs.SLOW, "the dataplane says that a certificate is about to end")
 
 
 def test_a_push_with_a_certificate_that_cannot_be_used_is_refused(lab, certificates):
