@@ -113,6 +113,8 @@ void rexmit_window_opened(struct tcp *tcp, struct tcp_conn *conn)
         conn_timer_clear(conn, TIMER_REXMIT);
         conn->backoff = 0;
         conn->flags &= ~CONN_PROBE_NOW;
+        if (!has_outstanding(conn))
+                return; /* no repeats, so no echoes of them: the next flight's duplicates are to be counted */
         rexmit_go_back(conn);
         forget_losses(tcp, conn);
 }
