@@ -15,7 +15,7 @@ struct flying {
         bool corrupted;
 };
 
-struct link {
+struct sim_link {
         struct rte_mempool *pool;
         struct link_profile profile;
         struct dice dice;
@@ -29,9 +29,9 @@ struct link {
         struct flying heap[FLIGHT_MAX]; /* the earliest first */
 };
 
-struct link *link_new(struct rte_mempool *pool, const struct link_profile *profile, uint64_t seed, bool trace)
+struct sim_link *link_new(struct rte_mempool *pool, const struct link_profile *profile, uint64_t seed, bool trace)
 {
-        struct link *link = calloc(1, sizeof(*link));
+        struct sim_link *link = calloc(1, sizeof(*link));
 
         BUG_ON(!link);
         link->pool = pool;
@@ -41,14 +41,14 @@ struct link *link_new(struct rte_mempool *pool, const struct link_profile *profi
         return link;
 }
 
-void link_free(struct link *link)
+void link_free(struct sim_link *link)
 {
         for (uint32_t i = 0; i < link->heap_len; i++)
                 packet_free(link->heap[i].packet);
         free(link);
 }
 
-const struct link_stats *link_stats(const struct link *link)
+const struct link_stats *link_stats(const struct sim_link *link)
 {
         return &link->stats;
 }
@@ -68,7 +68,7 @@ static void swap(struct flying *a, struct flying *b)
         *b = t;
 }
 
-static void heap_push(struct link *link, struct flying flying)
+static void heap_push(struct sim_link *link, struct flying flying)
 {
         uint32_t at = link->heap_len++;
 
@@ -80,7 +80,7 @@ static void heap_push(struct link *link, struct flying flying)
         }
 }
 
-static struct flying heap_pop(struct link *link)
+static struct flying heap_pop(struct sim_link *link)
 {
         struct flying first = link->heap[0];
         uint32_t at = 0;
@@ -102,7 +102,7 @@ static struct flying heap_pop(struct link *link)
 /* --- bytes ---------------------------------------------------------------------------------------------- */
 
 /* A copy in one piece. */
-static struct packet *copy_of(struct link *link, struct packet *packet)
+static struct packet *copy_of(struct sim_link *link, struct packet *packet)
 {
         struct packet *copy = packet_new(link->pool);
         uint8_t *to;
@@ -147,7 +147,7 @@ static void strip_options(const struct link_profile *profile, struct packet *pac
         tcp_header_checksum_set(bytes, checksum_of(packet));
 }
 
-static void print(const struct link *link, struct packet *packet, uint64_t now_us, const char *fate)
+static void print(const struct sim_link *link, struct packet *packet, uint64_t now_us, const char *fate)
 {
         struct tcp_header header;
         const struct packet_meta *meta = packet_meta(packet);
@@ -172,7 +172,7 @@ static void print(const struct link *link, struct packet *packet, uint64_t now_u
 
 /* --- the wire ------------------------------------------------------------------------------------------- */
 
-static bool is_lost(struct link *link, struct packet *packet)
+static bool is_lost(struct sim_link *link, struct packet *packet)
 {
         const struct link_profile *profile = &link->profile;
         uint64_t nth = link->stats.packets - 1;
@@ -192,7 +192,7 @@ static bool is_lost(struct link *link, struct packet *packet)
         return dice_permille(&link->dice, profile->loss);
 }
 
-static void fly(struct link *link, struct packet *packet, uint64_t now_us, uint64_t extra_us, bool corrupted)
+static void fly(struct sim_link *link, struct packet *packet, uint64_t now_us, uint64_t extra_us, bool corrupted)
 {
         const struct link_profile *profile = &link->profile;
         uint64_t at_us = now_us + extra_us + profile->delay_us + dice_below(&link->dice, profile->jitter_us + 1);
@@ -200,7 +200,7 @@ static void fly(struct link *link, struct packet *packet, uint64_t now_us, uint6
         heap_push(link, (struct flying){ at_us, link->serial++, packet, corrupted });
 }
 
-void link_send(struct link *link, struct packet *original, uint64_t now_us)
+void link_send(struct sim_link *link, struct packet *original, uint64_t now_us)
 {
         const struct link_profile *profile = &link->profile;
         struct packet *packet = copy_of(link, original);
@@ -256,7 +256,7 @@ void link_send(struct link *link, struct packet *original, uint64_t now_us)
         fly(link, packet, now_us, extra_us, corrupted);
 }
 
-struct packet *link_receive(struct link *link, uint64_t now_us)
+struct packet *link_receive(struct sim_link *link, uint64_t now_us)
 {
         while (link->heap_len > 0 && link->heap[0].at_us <= now_us) {
                 struct flying flying = heap_pop(link);
@@ -270,7 +270,7 @@ struct packet *link_receive(struct link *link, uint64_t now_us)
         return NULL;
 }
 
-uint64_t link_due_us(const struct link *link)
+uint64_t link_due_us(const struct sim_link *link)
 {
         return link->heap_len > 0 ? link->heap[0].at_us : UINT64_MAX;
 }

@@ -56,20 +56,20 @@ struct link_stats {
         uint64_t packets, lost, duplicated, reordered, corrupted, bad_checksum;
 };
 
-struct link;
+struct sim_link;
 
-struct link *link_new(struct rte_mempool *pool, const struct link_profile *profile, uint64_t seed, bool trace);
-void link_free(struct link *link);
+struct sim_link *link_new(struct rte_mempool *pool, const struct link_profile *profile, uint64_t seed, bool trace);
+void link_free(struct sim_link *link);
 
 /* Take a packet of an endpoint (a chain perhaps; data at the TCP header, meta src and dst). */
-void link_send(struct link *link, struct packet *packet, uint64_t now_us);
+void link_send(struct sim_link *link, struct packet *packet, uint64_t now_us);
 
 /* The next packet that arrives by now_us with a right checksum, or NULL. */
-struct packet *link_receive(struct link *link, uint64_t now_us);
+struct packet *link_receive(struct sim_link *link, uint64_t now_us);
 
 /* When the next one arrives; UINT64_MAX: none is on its way. */
-uint64_t link_due_us(const struct link *link);
+uint64_t link_due_us(const struct sim_link *link);
 
-const struct link_stats *link_stats(const struct link *link);
+const struct link_stats *link_stats(const struct sim_link *link);
 
 #endif

@@ -43,7 +43,7 @@ struct world {
         struct world_result *result;
         struct rte_mempool *pool;
         struct tcp *tcp[2];
-        struct link *link;
+        struct sim_link *link;
         struct dice dice;
         uint64_t now_us;
         struct side side[2][CONNECTIONS_MAX];
