@@ -573,7 +573,7 @@ static bool is_in_message(const struct session *s)
                (s->phase == PHASE_BACKEND && smtp_pending(&s->smtp) == SMTP_ACT_DATA);
 }
 
-/* Has the client not taken the last 250 to a message? Ending now throws it away (RFC 1047). */
+/* Has the client not taken the last 250 to a message? Ending at once throws it away (RFC 1047). */
 static bool is_unseen(const struct sessions *ss, const struct session *s)
 {
         struct tcp_info info;
@@ -590,7 +590,8 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
                 .policy = session_policy(ss, s),
         };
 
-        if (at_once && is_unseen(ss, s)) {
+        /* Who has not taken it in all the time that a command may take will not take it any more either. */
+        if ((at_once || rule == RULE_timeout) && is_unseen(ss, s)) {
                 record.flags = MSG_LOG_AMBIGUOUS;
                 count(ss, COUNTER_messages_ambiguous);
         }

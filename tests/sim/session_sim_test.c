@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 {
         bool is_one = argc > 2 && strcmp(argv[1], "seed") == 0;
         uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
-        uint64_t count = is_one ? 1 : argc > 3 ? strtoull(argv[3], NULL, 10) : 300;
+        uint64_t count = is_one ? 1 : argc > 3 ? strtoull(argv[3], NULL, 10) : 500;
         struct totals totals = { 0 };
 
         start();

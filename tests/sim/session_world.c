@@ -356,7 +356,7 @@ static void judge_attempts(struct rig *rig)
                         sim_wrong(world, "a message was refused for good and kept", "port %u message %u", a->port, a->message);
                 if (a->kept > 0 && a->told == 0 && !a->is_deaf)
                         unsure_gone++;
-                else if (a->kept > 0 && a->told != 250)
+                else if (a->kept > 0 && a->told != 0 && a->told != 250)
                         unsure_lost++;
         }
         world->result->unsure = unsure_gone + unsure_lost;
