@@ -17,6 +17,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/port/burst.h"
+#include "dataplane/port/wire.h"
 
 #define HAND_SLOTS    1024u
 #define ANSWERS_TURN  256u     /* messages from control in one turn */
@@ -144,8 +145,21 @@ static void icmp_to_tcp(struct worker *worker, const struct ip_icmp_error *error
         tcp_icmp_error(worker->tcp, &quote, now_us);
 }
 
+/*
+ * networks.deny_action: drop. A new connection of a denied network ends here, before it costs a SYN-ACK, an entry or a
+ * session: "no answer at all". What is open already, or denied since, is the session's matter.
+ */
+static bool is_denied(const struct image *image, struct packet *packet)
+{
+        uint8_t flags = packet_data(packet)[WIRE_TCP_FLAGS];
+
+        return image->networks.deny_action == IMAGE_ACTION_DROP && (flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN &&
+               image_lookup_network(image, &packet_meta(packet)->src) == IMAGE_CLASS_DENY;
+}
+
 static void take_burst(struct worker *worker, struct packet **packets, unsigned n, uint64_t now_us)
 {
+        const struct image *image = publish_current(worker->dataplane->publish)->image;
         unsigned segments = 0;
 
         for (unsigned i = 0; i < n; i++) {
@@ -154,6 +168,11 @@ static void take_burst(struct worker *worker, struct packet **packets, unsigned 
 
                 switch (ip_input(worker->ip, packet, now_us, &error)) {
                 case IP_TCP:
+                        if (is_denied(image, packet)) {
+                                counter_inc(worker->counters, COUNTER_denied);
+                                packet_free(packet);
+                                break;
+                        }
                         packets[segments++] = packet;
                         break;
                 case IP_ICMP_ERROR:

@@ -17,6 +17,9 @@
 #define WIRE_IPV6_BYTES  40u
 #define WIRE_ICMP_BYTES  8u
 #define WIRE_TCP_BYTES   20u
+#define WIRE_TCP_FLAGS   13u /* offset of the byte */
+#define WIRE_TCP_SYN     0x02u
+#define WIRE_TCP_ACK     0x10u
 
 #define WIRE_ETHERTYPE_IPV4 0x0800u
 #define WIRE_ETHERTYPE_ARP  0x0806u
