@@ -66,14 +66,14 @@ static void compile_policy(struct rig *rig, const struct rig_options *options)
             "        {name: back, device: net_ring_back, addresses: [198.19.0.25/16]}]\n"
             "listeners: [{name: mx, front: [198.18.0.25], greet_delay: %s}]\n"
             "pools: {main: {servers: [{address: 198.19.0.10, connections: 100000}]}}\n"
-            "domains: {example.org: {}, example.net: {}, '*.example.com': {}}\n"
+            "domains: {example.org: {}, example.net: {policy: open}, '*.example.com': {}}\n"
             "zones: [{zone: bl.example.test, smtp_blocking: true}, {zone: score.example.test, score: 12},\n"
             "        {zone: dyn.example.test, score: 8}, {zone: white.example.test, kind: allow, score: -5}]\n"
             "networks: {deny: {file: deny.list}, deny_action: %s}\n"
             "limits: {sessions: %u, hold: 1M, connections_per_network: 0}\n"
             "dns: {resolvers: [127.0.0.1]}\n"
             "store: {grey_entries: %lu, client_entries: %lu}\n"
-            "policies: {default: {reject_at: %s}}\n";
+            "policies: {default: {reject_at: %s}, open: {greylist: {enabled: false}}}\n";
         const struct policy_options how = { .generation = 1, .now_sec = rig->wall_us / 1000000 };
         char yaml[4096], path[160], text[1024];
         void *image = NULL;
@@ -131,6 +131,7 @@ static void open_port(struct rig *rig, unsigned index, const char *name, struct 
                 rig_fail("no ring device %s", name);
         if (port_open(port, &settings, error) < 0 || port_start(port, error) < 0)
                 rig_fail("%s", error);
+        memcpy(port->mac, (uint8_t[6]){ 2, 0, 0, 0, 1, (uint8_t)index }, sizeof(port->mac)); /* rings have none */
         rig->dataplane.ports[rig->dataplane.n_ports++] = port;
 }
 
