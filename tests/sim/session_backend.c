@@ -160,6 +160,7 @@ static void keep(struct sim_world *world, struct connection *b)
                 return;
         }
         attempt->kept++;
+        attempt->is_certain = !b->has_fault && b->reset_at_us == 0;
         if (!attempt->sent_whole)
                 sim_wrong(world, "a message was kept that its client has not sent whole", "port %u message %u",
                           b->client_port, b->message);

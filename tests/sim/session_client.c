@@ -148,6 +148,12 @@ static bool has_whim(struct sim_world *world, struct client *c, enum stage stage
         if (!c->has_whim || c->whim_stage != stage || c->whim == WHIM_ABORT_AT || c->is_silent)
                 return false;
         sim_trace(world, "client %u port %u: whim %u at stage %u", c->number, c->port, c->whim, stage);
+        if (stage == STAGE_DOT && c->whim == WHIM_ABORT) {
+                /* At once would throw the dot away: after it, and about when the reply comes. */
+                c->whim = WHIM_ABORT_AT;
+                c->whim_us = world->now_us + 1 + dice_below(&world->dice, 3 * (world->script->front.delay_us + 20000));
+                return false;
+        }
         switch (c->whim) {
         case WHIM_ABORT:
         case WHIM_CLOSE:

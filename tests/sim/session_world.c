@@ -342,7 +342,7 @@ static void judge_attempts(struct rig *rig)
 {
         struct sim_world *world = &rig->world;
         const uint64_t *counters = rig->counters[0];
-        unsigned unsure_gone = 0, unsure_lost = 0;
+        unsigned unsure_gone = 0, unsure_lost = 0, certain_gone = 0;
 
         for (unsigned i = 0; i < world->attempts; i++) {
                 const struct sim_attempt *a = &world->attempt[i];
@@ -354,6 +354,7 @@ static void judge_attempts(struct rig *rig)
                         sim_wrong(world, "a message was acknowledged and not kept", "port %u message %u", a->port, a->message);
                 if (a->told >= 500 && a->kept > 0)
                         sim_wrong(world, "a message was refused for good and kept", "port %u message %u", a->port, a->message);
+                certain_gone += a->kept > 0 && a->told == 0 && !a->is_deaf && a->is_certain;
                 if (a->kept > 0 && a->told == 0 && !a->is_deaf)
                         unsure_gone++;
                 else if (a->kept > 0 && a->told != 0 && a->told != 250)
@@ -363,6 +364,9 @@ static void judge_attempts(struct rig *rig)
         /* The window of RFC 1047: the backend was lost after it had all, or the client before it was told. */
         if (unsure_lost > counters[COUNTER_backend_lost])
                 sim_wrong(world, "more was kept and put off than backends were lost", "%u", unsure_lost);
+        if (certain_gone > counters[COUNTER_messages_ambiguous])
+                sim_wrong(world, "the server said that it kept more than is counted as in doubt", "%u, counted %u", certain_gone,
+                          (unsigned)counters[COUNTER_messages_ambiguous]);
         if (unsure_gone > counters[COUNTER_messages_ambiguous] + counters[COUNTER_backend_lost])
                 sim_wrong(world, "more was kept and not told than is counted", "%u, ambiguous %u, backends lost %u",
                           unsure_gone, (unsigned)counters[COUNTER_messages_ambiguous],

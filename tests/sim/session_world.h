@@ -50,6 +50,7 @@ struct sim_attempt {
         uint16_t port;     /* the client's: tells connections apart */
         bool sent_whole;   /* the last byte, dot included, was given to the client's endpoint */
         bool is_deaf;      /* the client closed in order and let its endpoint acknowledge whatever came */
+        bool is_certain;   /* the server that kept it said so, and does nothing wrong */
         uint16_t told;     /* the reply to the message, 0: none was seen */
         unsigned kept;     /* by backends */
 };
