@@ -89,9 +89,11 @@ static int find_number(const struct policy_zone_book *book, uint32_t taken, uint
 
 static uint64_t key_of(const struct compile *compile, const struct image_zone *zone)
 {
-        return policy_zone_key(compile_string(compile, zone->domain),
-                               COMPILE_ITEM(compile, codes, struct image_codes, zone->codes.first),
-                               zone->codes.count);
+        static const struct image_codes none; /* every code of it was refused: there may be no table at all */
+        const struct image_codes *codes =
+            zone->codes.count == 0 ? &none : COMPILE_ITEM(compile, codes, struct image_codes, zone->codes.first);
+
+        return policy_zone_key(compile_string(compile, zone->domain), codes, zone->codes.count);
 }
 
 static bool is_repeated(const uint64_t *keys, uint32_t i)
