@@ -52,11 +52,20 @@ static uint64_t rendezvous(uint64_t network_hash, const struct image_server *ser
         return (x >> 16) * server->weight;
 }
 
-uint16_t backends_choose(const struct backends *backends, const struct image *image,
-                         const uint16_t map[IMAGE_SERVERS_MAX], uint16_t pool_index, uint64_t network_hash,
-                         uint64_t tried)
+/* May this server take a session now? down: of those that are down, one session at a time tries whether it still is. */
+static bool may_take(const struct backend *backend, const struct image_server *server, uint64_t sessions, bool down)
 {
-        const struct image_pool *pool = image_pool(image, pool_index);
+        bool is_down = atomic_load_explicit(&backend->state, memory_order_relaxed) == LINK_BACKEND_DOWN;
+
+        if (is_down != down || (down && sessions != 0))
+                return false;
+        return server->connections_max == 0 || sessions < server->connections_max;
+}
+
+static uint16_t choose(const struct backends *backends, const struct image *image,
+                       const uint16_t map[IMAGE_SERVERS_MAX], const struct image_pool *pool, uint64_t network_hash,
+                       uint64_t tried, bool down)
+{
         uint16_t best = BACKEND_NONE;
         uint64_t best_sessions = 0, best_weight = 0, best_rank = 0;
 
@@ -70,8 +79,7 @@ uint16_t backends_choose(const struct backends *backends, const struct image *im
                         continue;
                 backend = &backends->backend[map[index]];
                 sessions = atomic_load_explicit(&backend->sessions, memory_order_relaxed);
-                if (atomic_load_explicit(&backend->state, memory_order_relaxed) == LINK_BACKEND_DOWN ||
-                    (server->connections_max != 0 && sessions >= server->connections_max))
+                if (!may_take(backend, server, sessions, down))
                         continue;
                 if (pool->balance == IMAGE_BALANCE_HASH) {
                         uint64_t rank = rendezvous(network_hash, server);
@@ -88,6 +96,16 @@ uint16_t backends_choose(const struct backends *backends, const struct image *im
                 best_weight = server->weight;
         }
         return best;
+}
+
+uint16_t backends_choose(const struct backends *backends, const struct image *image,
+                         const uint16_t map[IMAGE_SERVERS_MAX], uint16_t pool_index, uint64_t network_hash,
+                         uint64_t tried)
+{
+        const struct image_pool *pool = image_pool(image, pool_index);
+        uint16_t best = choose(backends, image, map, pool, network_hash, tried, false);
+
+        return best != BACKEND_NONE ? best : choose(backends, image, map, pool, network_hash, tried, true);
 }
 
 void backend_take(struct backend *backend)

@@ -7,7 +7,8 @@
  * policy is published. What the operator sees is a copy of it in the link page (backends_publish()).
  *
  * Health: `fall` failures in a row (connect, banner, EHLO, XCLIENT; a probe that fails counts the same) take a
- * server down, one complete SMTP opening brings it back. A server that is down is tried by probes only.
+ * server down, one complete SMTP opening brings it back. A server that is down is tried by probes, every second,
+ * and where no other is up by one session at a time: the first mail after it came back need not wait for a probe.
  */
 #ifndef GREYLINE_RELAY_BACKEND_H
 #define GREYLINE_RELAY_BACKEND_H
@@ -51,7 +52,7 @@ void backends_apply(struct backends *backends, const struct image *image, uint16
  * map          of backends_apply() for this image
  * network_hash for balance hash: any hash of the client's network
  * tried        bit per server of the pool (by its place in the pool, the first 64): not these
- * Returns the server's index in the image, or BACKEND_NONE when none is up or has room. Safe on a worker.
+ * Returns the server's index in the image, or BACKEND_NONE when there is none to try. Safe on a worker.
  */
 uint16_t backends_choose(const struct backends *backends, const struct image *image,
                          const uint16_t map[IMAGE_SERVERS_MAX], uint16_t pool, uint64_t network_hash,

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define NOT_UP_MS 1000u /* between checks of a server that is not up */
+
 static void identity_of(struct sessions *ss, const struct probe *probe, struct dialogue_identity *ret)
 {
         struct tcp_info info;
@@ -69,6 +71,23 @@ static void start(struct sessions *ss, uint16_t backend, const struct image_pool
         }
 }
 
+static bool is_probed(const struct sessions *ss, uint16_t backend)
+{
+        for (unsigned i = 0; i < PROBES_MAX; i++) {
+                if (ss->probe[i].is_used && ss->probe[i].backend == backend)
+                        return true;
+        }
+        return false;
+}
+
+/* A server that is not up is asked every second: mail waits for it. */
+static uint32_t interval_ms(const struct backend *backend, const struct image_pool *pool)
+{
+        bool is_up = atomic_load_explicit(&backend->state, memory_order_relaxed) == LINK_BACKEND_UP;
+
+        return MAX(is_up ? pool->check_interval_ms : MIN(pool->check_interval_ms, NOT_UP_MS), 100u);
+}
+
 void probe_run(struct sessions *ss)
 {
         for (unsigned i = 0; i < PROBES_MAX; i++) {
@@ -85,10 +104,10 @@ void probe_run(struct sessions *ss)
                 backend = &ss->backends->backend[index];
                 if (atomic_load_explicit(&backend->probe_due_us, memory_order_relaxed) > ss->now_us)
                         continue;
-                atomic_store_explicit(&backend->probe_due_us,
-                                      ss->now_us + MAX(pool->check_interval_ms, 100u) * 1000ull,
+                atomic_store_explicit(&backend->probe_due_us, ss->now_us + interval_ms(backend, pool) * 1000ull,
                                       memory_order_relaxed);
-                start(ss, index, pool);
+                if (!is_probed(ss, index))
+                        start(ss, index, pool);
         }
 }
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import zlib
 
 from . import appliance
@@ -203,6 +204,24 @@ def _wait_for_answers(names, lab):
         time.sleep(0.1)
 
 
+def _wait_for_health(lab):
+    """Until every node says that it can pass mail on: its backend may have come up after its first look at it."""
+    if not lab["options"]["appliance"] or lab["options"]["backend"] == "none":
+        return
+    deadline = time.monotonic() + ANSWER_SEC
+    for node in lab["nodes"]:
+        url = f"http://127.0.0.1:{lab['ports'][f'http{node}']}/healthz"
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    if answer.status == 200:
+                        break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise LabError(f"node {node} is not healthy within {ANSWER_SEC:.0f} s: {error}") from None
+            time.sleep(0.1)
+
+
 def up(names, options):
     """Bring the lab up; on any failure take everything down again and raise."""
     os.makedirs(names.run_root, exist_ok=True)
@@ -236,6 +255,7 @@ def _up(names, options):
         _write_lab(names, lab)
         _start_supervisor(names)
         _wait_for_answers(names, lab)
+        _wait_for_health(lab)
     except BaseException as error:
         if options.get("keep"):
             print(f"lab: left as it is (--keep); deploy/lab down removes it", file=sys.stderr)

@@ -66,7 +66,12 @@ static void test_down_and_tried_are_left_out(void **state)
         assert_false(backend_failed(&backends->backend[map[0]], 2, 12));
         assert_int_not_equal(backends_choose(backends, image, map, 0, 0, 0), 0);
         assert_int_equal(backends_choose(backends, image, map, 0, 0, 2), 2);
+        /* With no other left, one session at a time may try it. */
+        assert_int_equal(backends_choose(backends, image, map, 0, 0, 6), 0);
+        backend_take(&backends->backend[map[0]]);
         assert_int_equal(backends_choose(backends, image, map, 0, 0, 6), BACKEND_NONE);
+        backend_give(&backends->backend[map[0]]);
+        assert_int_equal(backends_choose(backends, image, map, 0, 0, 7), BACKEND_NONE);
         assert_true(backend_answered(&backends->backend[map[0]], 13));
         assert_false(backend_answered(&backends->backend[map[0]], 14));
         assert_int_equal(backends_choose(backends, image, map, 0, 0, 6), 0);
