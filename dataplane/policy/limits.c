@@ -127,8 +127,8 @@ enum limits_verdict limits_open(struct limits *limits, const struct addr *networ
         struct slot *slot;
         uint64_t state, next;
 
-        *ret_slot = LIMITS_NO_SLOT;
 again:
+        *ret_slot = LIMITS_NO_SLOT; /* also after an undo: what was given back is not the caller's to close */
         slot = find(limits, hash);
         if (slot == NULL)
                 slot = claim(limits, hash, minute);
