@@ -88,6 +88,10 @@ class Lab:
 
     def start(self, process):
         self.run("start", process)
+        if process.startswith("control"):
+            node = int(process.removeprefix("control"))
+            wait_until(lambda: self.ctl("status", node=node, check=False).returncode == 0, 10 * SLOW,
+                       f"{process} answers")
 
     @contextlib.contextmanager
     def stopped(self, process):
