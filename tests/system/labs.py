@@ -89,9 +89,11 @@ class Lab:
     def start(self, process):
         self.run("start", process)
         if process.startswith("control"):
-            node = int(process.removeprefix("control"))
-            wait_until(lambda: self.ctl("status", node=node, check=False).returncode == 0, 10 * SLOW,
-                       f"{process} answers")
+            self.wait_for_control(int(process.removeprefix("control")))
+
+    def wait_for_control(self, node=1):
+        wait_until(lambda: self.ctl("status", node=node, check=False).returncode == 0, 10 * SLOW,
+                   f"control of node {node} answers")
 
     @contextlib.contextmanager
     def stopped(self, process):
