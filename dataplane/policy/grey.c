@@ -120,7 +120,9 @@ struct grey_answer grey_ask_judge(const struct grey_ask *ask, struct grey_table 
 void grey_due_record(const struct grey_due *due, struct grey_table *table, const struct image *image,
                      uint32_t now_sec)
 {
-        struct grey_params params = params_of(&image_policy(image, due->policy)->greylist);
+        /* Another image since: then its default will do, the facts are the same. */
+        uint16_t policy = due->policy < image->policies.count ? due->policy : 0;
+        struct grey_params params = params_of(&image_policy(image, policy)->greylist);
 
         grey_table_record(table, due->network_key, GREY_KIND_NETWORK, GREY_EVENT_PASS, &params, now_sec);
         if (due->pool_key != 0)

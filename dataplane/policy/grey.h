@@ -54,7 +54,10 @@ void grey_ask_build(struct grey_ask *ask, const struct grey_table *table, const 
 struct grey_answer grey_ask_judge(const struct grey_ask *ask, struct grey_table *table,
                                   struct grey_tokens *tokens, const struct image *image, uint32_t now_sec);
 
-/* The message was accepted: renew what passed, count the network. */
+/*
+ * The message was accepted: renew what passed, count the network. The image may be another than the one that
+ * judged.
+ */
 void grey_due_record(const struct grey_due *due, struct grey_table *table, const struct image *image,
                      uint32_t now_sec);
 

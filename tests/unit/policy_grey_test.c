@@ -292,6 +292,22 @@ static void test_token_once(void **state)
         end(&f);
 }
 
+/* A push between RCPT and the final dot: the policy that judged may not be there any more. */
+static void test_delivery_under_another_image(void **state)
+{
+        struct grey_answer answer = { 0 };
+        struct fixture f;
+        struct grey_ask a;
+
+        begin(&f);
+        ask(&f, &first, &a);
+        a.policy = (uint16_t)f.image->policies.count;
+        deliver(&f, &a, &answer, START);
+        a.policy = 0;
+        assert_int_equal(grey_ask_judge(&a, &f.table, &f.tokens, f.image, START + 1).state, MSG_GREY_KNOWN);
+        end(&f);
+}
+
 /* A delivery by exemption passes on its triplet, but does not count for the network again. */
 static void test_exempt_delivery(void **state)
 {
@@ -347,6 +363,7 @@ int main(void)
                 cmocka_unit_test(test_scenarios),
                 cmocka_unit_test(test_no_token),
                 cmocka_unit_test(test_token_once),
+                cmocka_unit_test(test_delivery_under_another_image),
                 cmocka_unit_test(test_exempt_delivery),
                 cmocka_unit_test(test_full),
         };
