@@ -109,12 +109,11 @@ struct leg {
         uint32_t generation;
         uint64_t tried;          /* servers of the pool that failed this opening, by place */
         uint8_t tries;           /* and how many times one was tried: only the first 64 places have a bit */
-        uint64_t opened_us;
+        uint64_t began_us;       /* the present message, the time aside in which the backend took nothing */
         uint8_t identity;        /* enum image_identity */
         bool connected, ready;
         bool in_transaction;     /* MAIL was accepted */
         bool mail_refused;       /* the reply to a pipelined RCPT still comes, mail_text answers it */
-        uint8_t rset_owed;
         uint16_t down_code, fall;
         uint32_t connect_timeout_ms, reply_timeout_ms, end_timeout_ms;
         uint16_t recipients;     /* accepted in this transaction */

@@ -24,7 +24,7 @@
 static uint64_t piece_timeout_ms(const struct sessions *ss, const struct leg *leg)
 {
         uint64_t timeout_ms = ss->image->limits.data_timeout_ms;
-        uint64_t end_us = leg->opened_us + timeout_ms * 1000 + leg->data.received * (1000000 / RATE_MIN);
+        uint64_t end_us = leg->began_us + timeout_ms * 1000 + leg->data.received * (1000000 / RATE_MIN);
 
         return ss->now_us >= end_us ? 0 : MIN(timeout_ms, (end_us - ss->now_us) / 1000);
 }
@@ -45,7 +45,7 @@ void stream_begin(struct sessions *ss, struct session *s)
                                                                                        : SMTP_BARE_NORMALIZE;
         leg->data_conf.received_max = (uint16_t)MIN(limits->hops_max, UINT16_MAX);
         leg->stalled_us = 0;
-        leg->opened_us = ss->now_us;
+        leg->began_us = ss->now_us;
         tcp_recv_window_set(ss->tcp, s->client, WINDOW_DATA);
         session_phase(ss, s, PHASE_DATA, limits->data_timeout_ms);
         if (s->mark_header) {
@@ -96,26 +96,53 @@ void stream_discard(struct sessions *ss, struct session *s, enum smtp_reply repl
         session_phase(ss, s, PHASE_DISCARD, piece_timeout_ms(ss, leg));
 }
 
-static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
+/* Give the answer to a refused message. */
+static void say_discarded(struct sessions *ss, struct session *s, const struct leg *leg, struct said *ret)
 {
         enum rule rule = (enum rule)s->discard_rule;
-        struct smtp_data_conf conf = leg->data_conf;
-        struct smtp_data data = leg->data;
         struct say say = { .zone = -1 };
         enum smtp_reply reply = (enum smtp_reply)s->discard_reply;
-        struct said said;
 
-        leg_close(ss, s, true);
-        if (data.fault != SMTP_DATA_OK && s->discard_code == 0 && reply == SMTP_REPLY_NONE)
-                reply = smtp_data_reply(&data, &conf, &say.number);
+        if (leg->data.fault != SMTP_DATA_OK && s->discard_code == 0 && reply == SMTP_REPLY_NONE)
+                reply = smtp_data_reply(&leg->data, &leg->data_conf, &say.number);
         if (reply != SMTP_REPLY_NONE) {
-                say_reply(ss, s, reply, rule, &say, &said);
+                say_reply(ss, s, reply, rule, &say, ret);
         } else {
                 static const char text[] = "Message refused by the mail server";
 
-                say_backend(ss, s, s->discard_code, text, sizeof(text) - 1, rule, &said);
+                say_backend(ss, s, s->discard_code, text, sizeof(text) - 1, rule, ret);
         }
-        finish(ss, s, false, rule, &said, data.size, 0, NULL, 0);
+}
+
+static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        uint64_t bytes = leg->data.size;
+        struct said said;
+
+        say_discarded(ss, s, leg, &said);
+        leg_close(ss, s, true);
+        finish(ss, s, false, (enum rule)s->discard_rule, &said, bytes, 0, NULL, 0);
+}
+
+/*
+ * A refused message that goes on and on: it is answered before its end, and the session closed. A client that
+ * looks is told why; cut off without a word it would come again for days.
+ */
+static void discard_no_more(struct sessions *ss, struct session *s, struct leg *leg)
+{
+        struct record record = {
+                .kind = MSG_LOG_DATA,
+                .rule = (enum rule)s->discard_rule,
+                .policy = texts_of(ss, s)->policy,
+                .bytes = leg->data.size,
+        };
+        struct said said;
+
+        say_discarded(ss, s, leg, &said);
+        record.said = &said;
+        record_write(ss, s, &record);
+        count(ss, COUNTER_messages_refused);
+        session_end(ss, s, record.rule, false);
 }
 
 static enum rule rule_of_data(const struct smtp_data *data)
@@ -188,8 +215,7 @@ static bool discard_piece(struct sessions *ss, struct session *s, struct leg *le
                 return false;
         }
         if (leg->data.received > DISCARD_MAX * MAX(leg->data_conf.size_max, 1u << 20)) {
-                /* It does not end, and nobody wants it. */
-                session_end(ss, s, (enum rule)s->discard_rule, true);
+                discard_no_more(ss, s, leg);
                 return false;
         }
         session_phase(ss, s, PHASE_DISCARD, piece_timeout_ms(ss, leg));
@@ -214,7 +240,7 @@ static bool stream_piece(struct sessions *ss, struct session *s, struct leg *leg
                 return false;
         }
         if (leg->stalled_us != 0)
-                leg->opened_us += ss->now_us - leg->stalled_us;
+                leg->began_us += ss->now_us - leg->stalled_us;
         leg->stalled_us = 0;
         len = MIN(MIN(len, PIECE_MAX), room / GROWTH);
         result = smtp_data_input(&leg->data, &leg->data_conf, bytes, len, spans, SPANS, &n, &consumed);
@@ -287,13 +313,9 @@ void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const c
         memcpy(words, text, len);
         words[len] = '\0';
         if (is_accepted) {
-                uint16_t policies = (uint16_t)ss->image->policies.count;
-
                 atomic_fetch_add_explicit(&ss->backends->backend[leg->backend].transactions, 1,
                                           memory_order_relaxed);
                 for (unsigned i = 0; i < leg->dues; i++) {
-                        if (leg->due[i].policy >= policies)
-                                leg->due[i].policy = 0; /* another image since: its default will do */
                         /* One message counts once for the network, however many recipients it has. */
                         if (i > 0)
                                 leg->due[i].exempt_key = 0;
