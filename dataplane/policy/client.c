@@ -112,8 +112,6 @@ static void apply_score(struct client_verdict *verdict, const struct image_polic
                         continue;
                 if (score->action == IMAGE_ACTION_HEADER || score->action == IMAGE_ACTION_SUBJECT)
                         verdict->mark_header = true;
-                if (score->action == IMAGE_ACTION_SUBJECT)
-                        verdict->mark_subject = true;
                 if (score->action == IMAGE_ACTION_DEFER)
                         verdict->action = CLIENT_DEFER;
                 if (score->action == IMAGE_ACTION_REJECT)

@@ -52,7 +52,6 @@ struct client_verdict {
         bool may_exempt;        /* the greylist may be skipped for an exempt network: the answers are complete */
         bool skip_greylist;     /* trusted or allowed, or on_dns_failure pass */
         bool mark_header;       /* score header is to be added */
-        bool mark_subject;
 };
 
 /* Judge the client under a policy of this image. Safe on a worker. */

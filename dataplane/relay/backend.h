@@ -8,7 +8,7 @@
  *
  * Health: `fall` failures in a row (connect, banner, EHLO, XCLIENT; a probe that fails counts the same) take a
  * server down, one complete SMTP opening brings it back. A server that is down is tried by probes, every second,
- * and where no other is up by one session at a time: the first mail after it came back need not wait for a probe.
+ * and where no other is up by one session of each worker at a time: the first mail after it came back need not wait for a probe.
  */
 #ifndef GREYLINE_RELAY_BACKEND_H
 #define GREYLINE_RELAY_BACKEND_H
