@@ -20,6 +20,10 @@ def _greeting(lab, source):
         return client.reply().code
 
 
+def _denied(lab):
+    return sum(value for name, value in lab.metrics().items() if name.startswith("greyline_denied_total"))
+
+
 def _with_denied(number):
     """A policy under which exactly the first `number` of the probed clients are denied."""
     denied = ", ".join(f"198.18.93.{host}" for host in range(1, number + 1))
@@ -41,6 +45,17 @@ def test_twenty_pushes_under_load_each_within_a_second(lab, tmp_path):
     assert load.summary["lost"] == [], load.summary["lost"][:5]
     assert set(load.summary["codes"]) <= {"451"}
     loads.judge_messages(load.summary, lab.ledger())
+
+
+def test_drop_gives_no_answer_at_all_from_the_push_on(lab):
+    lab.ctl("policy", "push", lab.policy_file(policy(deny="[198.18.93.0/24]\n    deny_action: drop"), "drop.yaml"))
+    before = _denied(lab)
+    with pytest.raises(TimeoutError):
+        lab.client("198.18.93.30", timeout=2)
+    assert _denied(lab) > before
+    assert _greeting(lab, "198.18.94.30") == 220
+    lab.ctl("policy", "push", lab.policy_file(policy(deny="[198.18.93.0/24]"), "reject.yaml"))
+    assert _greeting(lab, "198.18.93.30") == 554
 
 
 def test_a_session_lives_through_a_push(lab):
