@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab: a whole appliance and the world around it on one machine. deploy/lab is its command.
 
+    cli        the command line
     names      every name, address and path, derived from the lab's own name
     netns      calls inside a network namespace
     net        namespaces, veth pairs, addresses and routes
