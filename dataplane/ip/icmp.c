@@ -31,6 +31,21 @@ static enum ip_icmp_kind kind_of_unreachable(uint8_t code)
         }
 }
 
+/*
+ * The path MTU where an old router gives none (RFC 1191 5): the next of the MTUs in use below the packet that it
+ * would not take. The table of RFC 1191 7.1 without what is larger than our largest MTU; and it ends at what TCP
+ * still believes. Several packets of one flight give the same answer, so they do not step down twice.
+ */
+static uint16_t plateau_below(uint16_t total_len)
+{
+        static const uint16_t plateaus[] = { 8166, 4352, 2002, 1492, 1006, 552 };
+
+        for (unsigned i = 0; i < ARRAY_LEN(plateaus); i++)
+                if (plateaus[i] < total_len)
+                        return plateaus[i];
+        return plateaus[ARRAY_LEN(plateaus) - 1];
+}
+
 static enum ip_verdict icmp_error_input(const struct packet_meta *meta, const uint8_t *icmp, uint16_t len,
                                         struct ip_icmp_error *ret_error)
 {
@@ -53,7 +68,9 @@ static enum ip_verdict icmp_error_input(const struct packet_meta *meta, const ui
                 error.kind = kind_of_unreachable(icmp[1]);
         if (error.kind == IP_ICMP_TOO_BIG) {
                 error.mtu = wire_load16(icmp + 6);
-                if (error.mtu != 0 && error.mtu < 68)
+                if (error.mtu == 0)
+                        error.mtu = plateau_below(wire_load16(quoted + 2));
+                if (error.mtu < 68)
                         return IP_DROP_ICMP; /* no link has less (RFC 791) */
         }
         icmp_quote_tcp(quoted + header_len, &error);

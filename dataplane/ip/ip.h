@@ -117,7 +117,7 @@ enum ip_icmp_kind {
 /* An ICMP error and the TCP segment of ours that it quotes. Nothing here is proven: believe it only with a live seq (RFC 5927). */
 struct ip_icmp_error {
         enum ip_icmp_kind kind;
-        /* TOO_BIG only: as the router says it, 0: it did not say; not below 68 or 1280 otherwise */
+        /* TOO_BIG only, at least 68 or 1280: as the router says it, or a guess below the quoted packet's length */
         uint16_t mtu;
         struct addr local;
         struct addr remote;

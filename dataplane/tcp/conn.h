@@ -51,6 +51,7 @@ static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
 #define CONN_TAIL_NOW     0x40000u /* send the last segment again (tail loss probe) */
 #define CONN_TAIL_SENT    0x80000u /* a probe is out: not another one before something new is acknowledged */
 #define CONN_SYN_AGAIN    0x100000u /* our SYN was retransmitted (RFC 6298 5.7) */
+#define CONN_SMALL        0x80000000u /* sends less than the peer takes, for the path's sake; waits to grow (path_mtu.h) */
 
 #define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding */
 #define TIMER_ACK    0x2u /* delayed acknowledgement */
@@ -146,6 +147,7 @@ struct tcp_segment {
 
 struct syncache; /* listen.c */
 struct timewait; /* timewait.c */
+struct path_mtu; /* path_mtu.c */
 
 struct tcp {
         struct tcp_settings set;
@@ -164,6 +166,7 @@ struct tcp {
         uint32_t boards_max, boards_fresh, boards_free;
         struct syncache *syncache;
         struct timewait *timewait;
+        struct path_mtu *path_mtu;
         struct packet_queue ready; /* control segments to be sent */
         uint32_t ready_len;
         uint32_t held; /* packets in the queues of connections */

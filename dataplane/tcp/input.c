@@ -4,6 +4,7 @@
 #include "dataplane/tcp/congest.h"
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/output.h"
+#include "dataplane/tcp/path_mtu.h"
 #include "dataplane/tcp/recv.h"
 #include "dataplane/tcp/reorder.h"
 #include "dataplane/tcp/rexmit.h"
@@ -26,6 +27,7 @@ void input_established(struct tcp *tcp, struct tcp_conn *conn, bool syn_lost)
 
         conn->mss = MIN(conn->mss, output_mss_option(tcp, &conn->tuple.remote));
         conn->mss -= timestamps ? TCP_TIMESTAMP_BYTES : 0; /* RFC 6691 */
+        (void)path_mtu_limit(tcp, conn, path_mtu_lookup(tcp, &conn->tuple.remote));
         conn->snd_wnd_max = conn->snd_wnd;
         conn->flags &= ~CONN_SYN_AGAIN;
         conn->backoff = 0;

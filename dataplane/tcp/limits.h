@@ -13,7 +13,7 @@
 #define TCP_MSS_MIN_V4      216u  /* less only multiplies our packets (CVE-2019-11479) */
 #define TCP_MSS_MIN_V6      536u
 #define TCP_PMTU_MIN_V4     552u  /* an ICMP that claims less is not believed */
-#define TCP_PMTU_MIN_V6     1280u /* RFC 8200 5 */
+#define TCP_PMTU_MIN_V6     1280u /* RFC 8201 4 */
 #define TCP_TIMESTAMP_BYTES 12u   /* option with its padding */
 #define TCP_SCALE_MAX       14u   /* RFC 7323 2.3 */
 #define TCP_SACK_BLOCKS_MAX 4u    /* fit into 40 bytes of options, three beside a timestamp */

@@ -6,6 +6,7 @@
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/output.h"
+#include "dataplane/tcp/path_mtu.h"
 #include "dataplane/tcp/recv.h"
 #include "dataplane/tcp/rexmit.h"
 #include "dataplane/tcp/send.h"
@@ -158,16 +159,12 @@ uint32_t tcp_send_unacked(const struct tcp *tcp, struct tcp_handle handle)
 static void too_big(struct tcp *tcp, struct tcp_conn *conn, uint16_t mtu)
 {
         bool v4 = addr_is_v4(&conn->tuple.remote);
-        uint32_t mss;
 
-        if (mtu < (v4 ? TCP_PMTU_MIN_V4 : TCP_PMTU_MIN_V6) || conn->state < TCP_ST_ESTABLISHED)
+        if (mtu < (v4 ? TCP_PMTU_MIN_V4 : TCP_PMTU_MIN_V6) || conn->state < TCP_ST_ESTABLISHED ||
+            !path_mtu_limit(tcp, conn, mtu))
                 return;
-        mss = mtu - (v4 ? TCP_IPV4_OVERHEAD : TCP_IPV6_OVERHEAD);
-        mss -= conn->flags & CONN_TIMESTAMPS ? TCP_TIMESTAMP_BYTES : 0;
-        if (mss >= conn->mss)
-                return;
-        conn->mss = (uint16_t)mss;
-        conn->cwnd = MAX(conn->cwnd, mss);
+        path_mtu_said(tcp, &conn->tuple.remote, mtu);
+        conn->cwnd = MAX(conn->cwnd, (uint32_t)conn->mss);
         rexmit_go_back(conn);
         conn_output_want(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_mtu_shrunk);

@@ -12,6 +12,7 @@
 #include "dataplane/shared/pages.h"
 #include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/output.h"
+#include "dataplane/tcp/path_mtu.h"
 #include "dataplane/tcp/rexmit.h"
 #include "dataplane/tcp/timewait.h"
 
@@ -107,7 +108,8 @@ struct tcp *tcp_new(const struct tcp_settings *settings)
         if (table_init(&tcp->table,
                        (uint64_t)tcp->set.connections_max + tcp->set.syncache_max + tcp->set.timewait_max) < 0)
                 goto fail;
-        if (syncache_new(tcp, tcp->set.syncache_max) < 0 || timewait_new(tcp, tcp->set.timewait_max) < 0)
+        if (syncache_new(tcp, tcp->set.syncache_max) < 0 || timewait_new(tcp, tcp->set.timewait_max) < 0 ||
+            path_mtu_new(tcp) < 0)
                 goto fail;
         tcp->conns_free = ILIST_NONE;
         tcp->boards_free = BOARD_NONE;
@@ -132,6 +134,7 @@ void tcp_free(struct tcp *tcp)
                         conn_free(tcp, &tcp->conns[i]);
         while ((packet = queue_pop(&tcp->ready)) != NULL)
                 packet_free(packet);
+        path_mtu_free(tcp);
         timewait_free(tcp);
         syncache_free(tcp);
         table_done(&tcp->table);
@@ -338,6 +341,7 @@ void tcp_tick(struct tcp *tcp, uint64_t now_us)
         unsigned left = TCP_TICK_MAX;
 
         tcp_clock_set(tcp, now_us);
+        path_mtu_tick(tcp);
         left -= syncache_tick(tcp, left / 2);
         left -= timewait_tick(tcp, left / 2);
         while (left-- > 0) {

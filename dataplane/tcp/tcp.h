@@ -107,7 +107,7 @@ struct tcp_icmp_quote {
         struct addr local, remote;
         uint16_t local_port, remote_port;
         uint32_t seq;
-        uint16_t mtu; /* of TCP_ICMP_TOO_BIG; 0 when the router gave none */
+        uint16_t mtu; /* of TCP_ICMP_TOO_BIG */
 };
 
 enum tcp_state {

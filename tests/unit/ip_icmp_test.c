@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICMP and ICMPv6: what an error says, echo byte by byte, the rate of answers, MLD. */
+#include "dataplane/port/checksum.h"
 #include "tests/unit/ip_rig.h"
 
 static void test_errors(void **state)
@@ -38,6 +39,37 @@ static void test_errors(void **state)
                 assert_int_equal(error.remote_port, 40000);
                 assert_int_equal(error.seq, 0xdeadbeef);
                 assert_int_equal(rig.counters[COUNTER_ip_icmp_errors], 1);
+                rig_done(&rig);
+        }
+}
+
+/* Where the router gives no MTU (RFC 1191 5): the next one below the packet it did not take, never below what TCP believes. */
+static void test_plateaus(void **state)
+{
+        static const struct {
+                uint16_t total_len, want_mtu;
+        } cases[] = { { 1500, 1492 }, { 1493, 1492 }, { 1492, 1006 }, { 1007, 1006 }, { 1006, 552 },
+                      { 576, 552 },   { 552, 552 },   { 0, 552 },     { 9000, 8166 }, { 65535, 8166 } };
+        const struct ip_frame *frame = rig_frame("too_big4");
+        unsigned at = WIRE_ETHER_BYTES + WIRE_IPV4_BYTES, len = frame->len - at;
+
+        for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+                struct ip_icmp_error error;
+                uint8_t bytes[256];
+                uint16_t checksum;
+                struct rig rig;
+
+                memcpy(bytes, frame->bytes, frame->len);
+                wire_store16(bytes + at + 6, 0); /* the MTU */
+                wire_store16(bytes + at + WIRE_ICMP_BYTES + 2, cases[i].total_len);
+                memset(bytes + at + 2, 0, 2);
+                checksum = checksum_finish(checksum_add(0, bytes + at, len));
+                memcpy(bytes + at + 2, &checksum, 2);
+                rig_init(&rig, 0);
+                assert_int_equal(rig_input_bytes(&rig, bytes, frame->len, 0, RIG_NOW_US, &error, NULL),
+                                 IP_ICMP_ERROR);
+                if (error.mtu != cases[i].want_mtu)
+                        fail_msg("%u bytes: got %u, want %u", cases[i].total_len, error.mtu, cases[i].want_mtu);
                 rig_done(&rig);
         }
 }
@@ -153,7 +185,7 @@ int main(void)
                 cmocka_unit_test(test_errors),    cmocka_unit_test(test_error_untouched_on_drop),
                 cmocka_unit_test(test_echo),      cmocka_unit_test(test_echo_waits_for_neighbor),
                 cmocka_unit_test(test_echo_rate), cmocka_unit_test(test_no_packets),
-                cmocka_unit_test(test_mld),
+                cmocka_unit_test(test_mld),       cmocka_unit_test(test_plateaus),
         };
 
         return cmocka_run_group_tests(tests, rig_start, NULL);

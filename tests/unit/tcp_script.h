@@ -8,6 +8,7 @@
  *   +MS                           time passes; timers run when they are due
  *   event NAME[,NAME...] | none   what the owner is told next; the first event names the connection
  *   connect                       we are the client from here on
+ *   again                         the connection is over, and the next begins: sequence numbers count anew
  *   send N, read N, peek N        N bytes of the stream; peek: so many are unread
  *   window N, shutdown, close, abort, sendfin N (send and shutdown), sendclose N
  *   drain                         whatever we send is thrown away
@@ -456,6 +457,8 @@ static inline void script_line(struct script *script, const char *line)
                 script_event(script, rest);
         else if (strcmp(text, "connect") == 0)
                 script_connect(script);
+        else if (strcmp(text, "again") == 0)
+                script->our_isn_known = false, script->sent = script->received = 0;
         else if (strncmp(text, "send ", 5) == 0)
                 script_send(script, (uint32_t)n);
         else if (strncmp(text, "sendfin ", 8) == 0 || strncmp(text, "sendclose ", 10) == 0) {
