@@ -237,7 +237,7 @@ static void print_connections(const struct fuzz *fuzz)
 static void check(struct fuzz *fuzz, bool is_quiet)
 {
         struct tcp_stats stats;
-        const char *wrong = is_quiet ? sim_check(fuzz->tcp) : NULL;
+        const char *wrong = is_quiet ? sim_check(fuzz->tcp, false, NULL) : NULL;
 
         if (wrong) {
                 fprintf(stderr, "%s\n", wrong);

@@ -2,7 +2,11 @@
 #include "tests/sim/check.h"
 
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/send.h"
+#include "dataplane/tcp/timewait.h"
+
+#define GROUP_BITS 6 /* of the wheel's levels */
 
 static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
 {
@@ -57,10 +61,18 @@ static const char *check_recv(const struct tcp_conn *conn, uint32_t *held)
 }
 
 /* Nothing may wait for an event that never comes. */
-static const char *check_timers(const struct tcp_conn *conn)
+static const char *check_timers(const struct tcp *tcp, const struct tcp_conn *conn, bool is_on_time)
 {
         if (conn->timers && !wheel_node_is_armed(&conn->wheel))
                 return "a timer runs, but not in the wheel";
+        for (unsigned i = 0; i < TIMERS; i++) {
+                if (!(conn->timers & 1u << i))
+                        continue;
+                if (is_on_time && SEQ_BEFORE(conn->due_ms[i], (uint32_t)tcp->now_ms))
+                        return "a timer is overdue";
+                if (SEQ_BEFORE(conn->due_ms[i], conn->wheel.due_ms))
+                        return "the wheel will come after the timer";
+        }
         if (ilist_node_is_on(&conn->on_output))
                 return NULL;
         if (conn->snd_una != conn->snd_max && !(conn->timers & TIMER_REXMIT))
@@ -69,6 +81,9 @@ static const char *check_timers(const struct tcp_conn *conn)
                 return "bytes wait to be sent and no timer runs";
         if (conn->flags & CONN_ORPHAN && conn->state == TCP_ST_FIN_WAIT_2 && !(conn->timers & TIMER_LIFE))
                 return "nobody owns it, the peer is silent, and no timer runs";
+        if (tcp->set.keepalive_us && !(conn->flags & CONN_ORPHAN) && conn->state >= TCP_ST_ESTABLISHED &&
+            !(conn->timers & TIMER_LIFE))
+                return "its owner wants keepalives, and no timer runs";
         if (conn->state == TCP_ST_ESTABLISHED && conn->flags & CONN_FIN_QUEUED)
                 return "FIN queued in ESTABLISHED";
         if (conn->acks_due)
@@ -76,9 +91,169 @@ static const char *check_timers(const struct tcp_conn *conn)
         return NULL;
 }
 
-const char *sim_check(const struct tcp *tcp)
+const char *sim_check_wheel(const struct wheel *wheel, uint32_t count)
 {
-        uint32_t held = 0, used = 0;
+        uint32_t found = 0;
+
+        for (unsigned place = 0; place < WHEEL_LEVELS * WHEEL_SLOTS; place++) {
+                unsigned level = place / WHEEL_SLOTS, slot = place % WHEEL_SLOTS;
+                uint32_t prev = WHEEL_NONE, index = wheel->head[level][slot];
+
+                if ((index != WHEEL_NONE) != (wheel->used[level] >> slot & 1))
+                        return "the wheel does not know which slots are empty";
+                for (; index != WHEEL_NONE; found++) {
+                        const struct wheel_node *node =
+                            (const struct wheel_node *)(const void *)(wheel->nodes + index * wheel->stride);
+                        uint64_t due_ms =
+                            wheel->now_ms +
+                            (uint64_t)(int64_t)(int32_t)(node->due_ms - (uint32_t)wheel->now_ms);
+
+                        if (node->place != place || node->prev != prev)
+                                return "a node of the wheel is not in the list that it says";
+                        if ((due_ms >> (level * GROUP_BITS) & (WHEEL_SLOTS - 1)) != slot)
+                                return "a node of the wheel is in the wrong slot";
+                        if (found > count)
+                                return "more nodes are in the wheel than are armed";
+                        prev = index;
+                        index = node->next;
+                }
+        }
+        return found == count ? NULL : "the wheel has lost a node";
+}
+
+/* Every element of the list once, forwards and backwards, and as many as say that they are in it. */
+static const char *check_list(const struct ilist *list, uint32_t count)
+{
+        uint32_t found = 0, prev = ILIST_NONE;
+
+        for (uint32_t index = list->head; index != ILIST_NONE; index = ilist_at(list, index)->next) {
+                if (ilist_at(list, index)->prev != prev || found++ > count)
+                        return "a list of connections is broken";
+                prev = index;
+        }
+        if (list->tail != prev)
+                return "a list of connections has another end";
+        return found == count ? NULL : "a connection is in a list, and not in it";
+}
+
+/* Each thing is in the table once, under its own tuple, and nothing else is. */
+static const char *check_table(const struct tcp *tcp, uint32_t live)
+{
+        uint32_t count[TCP_KIND_NONE + 1] = { 0 };
+
+        for (uint64_t b = 0; b <= tcp->table.mask; b++) {
+                const struct table_bucket *bucket = &tcp->table.buckets[b];
+
+                for (unsigned way = 0; way < TABLE_WAYS; way++) {
+                        enum tcp_kind kind = bucket->value[way] >> 30;
+                        uint32_t index = bucket->value[way] & TCP_INDEX_MASK, found = 0;
+                        const struct tcp_tuple *tuple;
+
+                        if (!bucket->tag[way])
+                                continue;
+                        count[kind]++;
+                        tuple = kind == TCP_KIND_CONN  ? &tcp->conns[index].tuple
+                                : kind == TCP_KIND_SYN ? syncache_tuple(tcp, index)
+                                                       : timewait_tuple(tcp, index);
+                        if (tcp_find(tcp, tuple, tcp_tuple_hash(tcp, tuple), &found) != kind ||
+                            found != index)
+                                return "what is in the table is not found there";
+                }
+        }
+        if (count[TCP_KIND_CONN] != live)
+                return "not each connection is in the table once";
+        if (count[TCP_KIND_SYN] != syncache_len(tcp) || count[TCP_KIND_TIMEWAIT] != timewait_len(tcp))
+                return "not each half-open or TIME-WAIT entry is in the table once";
+        if (tcp->table.used !=
+            (uint64_t)count[TCP_KIND_CONN] + count[TCP_KIND_SYN] + count[TCP_KIND_TIMEWAIT])
+                return "the table miscounts";
+        if ((syncache_len(tcp) > 0) != (syncache_due_ms(tcp) != UINT64_MAX) ||
+            (timewait_len(tcp) > 0) != (timewait_due_ms(tcp) != UINT64_MAX))
+                return "a half-open or TIME-WAIT entry waits for nothing";
+        return NULL;
+}
+
+/* What is known of all connections together. */
+struct sums {
+        uint32_t used, live, held, armed, on_events, on_output, boards;
+};
+
+static const char *check_sums(const struct tcp *tcp, const struct sums *sums)
+{
+        uint32_t count = 0, ready = 0;
+        const char *wrong;
+
+        if (sums->used != tcp->conns_used || sums->used != tcp->counters[COUNTER_tcp_connections])
+                return "conns_used is wrong";
+        if (sums->held != tcp->held)
+                return "held is not what the queues hold";
+        if (syncache_len(tcp) != tcp->counters[COUNTER_tcp_half_open] ||
+            timewait_len(tcp) != tcp->counters[COUNTER_tcp_timewait])
+                return "a gauge is wrong";
+        for (uint32_t index = tcp->conns_free; index != ILIST_NONE; index = tcp->conns[index].on_output.next)
+                if (tcp->conns[index].generation & 1 || count++ > tcp->conns_fresh)
+                        return "the list of free connections is broken";
+        if (count + sums->used != tcp->conns_fresh)
+                return "a connection is neither free nor used";
+        count = 0;
+        for (uint32_t board = tcp->boards_free; board != BOARD_NONE; board = tcp->boards[board].count)
+                if (count++ > tcp->boards_fresh)
+                        return "the list of free scoreboards is broken";
+        if (count + sums->boards != tcp->boards_fresh)
+                return "a scoreboard is neither free nor used";
+        for (struct packet *packet = tcp->ready.head; packet; packet = packet_next(packet))
+                ready++;
+        if (ready != tcp->ready_len)
+                return "ready_len is wrong";
+        wrong = check_list(&tcp->events, sums->on_events);
+        if (!wrong)
+                wrong = check_list(&tcp->output, sums->on_output);
+        if (!wrong)
+                wrong = sim_check_wheel(&tcp->wheel, sums->armed);
+        return wrong ? wrong : check_table(tcp, sums->live);
+}
+
+static const char *check_conn(const struct tcp *tcp, const struct tcp_conn *conn, bool is_on_time,
+                              struct sums *sums)
+{
+        const char *wrong = check_recv(conn, &sums->held);
+
+        sums->used++;
+        sums->live += conn->state != TCP_ST_CLOSED;
+        sums->armed += wheel_node_is_armed(&conn->wheel);
+        sums->on_events += ilist_node_is_on(&conn->on_events);
+        sums->on_output += ilist_node_is_on(&conn->on_output);
+        sums->boards += conn->board != BOARD_NONE;
+        if (wrong)
+                return wrong;
+        if (conn->state == TCP_ST_CLOSED) {
+                if (conn->send.head || conn->reorder.head || conn->flags & CONN_ORPHAN || conn->timers ||
+                    wheel_node_is_armed(&conn->wheel) || conn->board != BOARD_NONE)
+                        return "it is over, but still holds something";
+                return NULL;
+        }
+        if (conn->events && !ilist_node_is_on(&conn->on_events))
+                return "it has something to say, and nobody will ask";
+        if (conn->flags & CONN_ORPHAN && ilist_node_is_on(&conn->on_events))
+                return "it has something to say to nobody";
+        wrong = check_send(conn, &sums->held);
+        return wrong ? wrong : check_timers(tcp, conn, is_on_time);
+}
+
+/* Packets that refer to another one's bytes keep that one, though perhaps no queue holds it any more. */
+static uint32_t count_references(const struct packet_queue *queue)
+{
+        uint32_t count = 0;
+
+        for (struct packet *packet = queue->head; packet; packet = packet_next(packet))
+                count += RTE_MBUF_CLONED(&packet->mbuf) != 0;
+        return count;
+}
+
+const char *sim_check(const struct tcp *tcp, bool is_on_time, uint32_t ret_buffers[2])
+{
+        struct sums sums = { 0 };
+        uint32_t references = 0;
 
         for (uint32_t i = 0; i < tcp->conns_fresh; i++) {
                 const struct tcp_conn *conn = &tcp->conns[i];
@@ -86,22 +261,15 @@ const char *sim_check(const struct tcp *tcp)
 
                 if (!(conn->generation & 1))
                         continue;
-                used++;
-                wrong = check_recv(conn, &held);
-                if (!wrong && conn->state != TCP_ST_CLOSED) {
-                        wrong = check_send(conn, &held);
-                        if (!wrong)
-                                wrong = check_timers(conn);
-                }
-                if (!wrong && conn->state == TCP_ST_CLOSED &&
-                    (conn->send.head || conn->reorder.head || conn->flags & CONN_ORPHAN))
-                        wrong = "it is over, but still holds something";
+                wrong = check_conn(tcp, conn, is_on_time, &sums);
                 if (wrong)
                         return wrong;
+                references += count_references(&conn->recv) + count_references(&conn->send) +
+                              count_references(&conn->reorder);
         }
-        if (used != tcp->conns_used)
-                return "conns_used is wrong";
-        if (held != tcp->held)
-                return "held is not what the queues hold";
-        return NULL;
+        if (ret_buffers == NULL)
+                return check_sums(tcp, &sums);
+        ret_buffers[0] += tcp->held + tcp->ready_len;
+        ret_buffers[1] += tcp->held + tcp->ready_len + references;
+        return check_sums(tcp, &sums);
 }

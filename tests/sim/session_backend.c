@@ -5,7 +5,9 @@
 
 #include "tests/sim/session_world.h"
 
-#define IDLE_US (400ull * 1000000) /* a server that hears nothing for so long leaves; the network may have lost our RST */
+#define IDLE_US                                                                                              \
+        (400ull *                                                                                            \
+         1000000) /* a server that hears nothing for so long leaves; the network may have lost our RST */
 
 enum stage {
         STAGE_BANNER,
@@ -25,8 +27,8 @@ enum fault {
         FAULT_HANG,
         FAULT_CLOSE,
         FAULT_RESET,
-        FAULT_SLOW,   /* the right reply, but late */
-        FAULT_PAUSE,  /* reads nothing for a while */
+        FAULT_SLOW,  /* the right reply, but late */
+        FAULT_PAUSE, /* reads nothing for a while */
         FAULT_4XX,
         FAULT_5XX,
         FAULT_421,
@@ -39,14 +41,14 @@ struct connection {
         bool is_over, is_hung, in_data, fault_done, has_fault, eof;
         enum stage fault_stage;
         enum fault fault;
-        uint32_t fault_at;        /* bytes of the message, of STAGE_BODY */
-        uint64_t idle_us;         /* when it has heard nothing for too long */
-        uint64_t reset_at_us;     /* whatever it is doing; 0: never */
-        uint64_t wait_until_us;   /* reads and says nothing before */
-        char late[128];           /* what it says then */
+        uint32_t fault_at;      /* bytes of the message, of STAGE_BODY */
+        uint64_t idle_us;       /* when it has heard nothing for too long */
+        uint64_t reset_at_us;   /* whatever it is doing; 0: never */
+        uint64_t wait_until_us; /* reads and says nothing before */
+        char late[128];         /* what it says then */
         unsigned client_port, client, message;
         size_t len;
-        char text[SIM_LINE_MAX];  /* not yet parsed */
+        char text[SIM_LINE_MAX]; /* not yet parsed */
         char *data;
         size_t data_len, data_room;
 };
@@ -99,7 +101,8 @@ static bool take_fault(struct connection *b, enum stage stage)
 
 static void wait_some(struct sim_world *world, struct connection *b)
 {
-        b->wait_until_us = world->now_us + 1 + dice_below(&world->dice, dice_below(&world->dice, 4) ? 5000000 : 120000000);
+        b->wait_until_us =
+            world->now_us + 1 + dice_below(&world->dice, dice_below(&world->dice, 4) ? 5000000 : 120000000);
 }
 
 /* Answer at a stage, or do what the fault says. Returns whether the right answer was, or will be, given. */
@@ -153,8 +156,8 @@ static void keep(struct sim_world *world, struct connection *b)
                 if (world->attempt[i].port == b->client_port && world->attempt[i].client == b->client &&
                     world->attempt[i].message == b->message)
                         attempt = &world->attempt[i];
-        sim_trace(world, "backend keeps %zu bytes of client %u, message %u, port %u", b->data_len, b->client, b->message,
-                  b->client_port);
+        sim_trace(world, "backend keeps %zu bytes of client %u, message %u, port %u", b->data_len, b->client,
+                  b->message, b->client_port);
         if (!attempt) {
                 sim_wrong(world, "a message was kept that nobody tried to send", "port %u", b->client_port);
                 return;
@@ -162,12 +165,13 @@ static void keep(struct sim_world *world, struct connection *b)
         attempt->kept++;
         attempt->is_certain = !b->has_fault && b->reset_at_us == 0;
         if (!attempt->sent_whole)
-                sim_wrong(world, "a message was kept that its client has not sent whole", "port %u message %u",
-                          b->client_port, b->message);
+                sim_wrong(world, "a message was kept that its client has not sent whole",
+                          "port %u message %u", b->client_port, b->message);
         want = sim_message(world->script, b->client, b->message, &len);
         if (len != b->data_len || memcmp(want, b->data ? b->data : "", len) != 0)
-                sim_wrong(world, "what was kept is not what was sent", "port %u message %u: %zu bytes, sent %zu",
-                          b->client_port, b->message, b->data_len, len);
+                sim_wrong(world, "what was kept is not what was sent",
+                          "port %u message %u: %zu bytes, sent %zu", b->client_port, b->message, b->data_len,
+                          len);
         free(want);
 }
 
@@ -175,7 +179,8 @@ static void line(struct sim_world *world, struct connection *b, const char *text
 {
         if (strncmp(text, "EHLO ", 5) == 0) {
                 answer(world, b, STAGE_EHLO,
-                       "250-back\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250 XCLIENT NAME ADDR PORT PROTO HELO\r\n");
+                       "250-back\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250 XCLIENT NAME ADDR PORT "
+                       "PROTO HELO\r\n");
         } else if (strncmp(text, "XCLIENT ", 8) == 0) {
                 const char *port = strstr(text, " PORT=");
 
@@ -203,14 +208,15 @@ static void line(struct sim_world *world, struct connection *b, const char *text
 static void end_of_message(struct sim_world *world, struct connection *b)
 {
         b->in_data = false;
-        if (b->has_fault && !b->fault_done && b->fault_stage == STAGE_DOT &&
-            b->fault != FAULT_SLOW && b->fault != FAULT_PAUSE) {
+        if (b->has_fault && !b->fault_done && b->fault_stage == STAGE_DOT && b->fault != FAULT_SLOW &&
+            b->fault != FAULT_PAUSE) {
                 answer(world, b, STAGE_DOT, "");
                 return;
         }
         keep(world, b);
         /* Having kept it, a server may fail in any way but by saying that it has not. */
-        answer(world, b, b->has_fault && b->fault_stage == STAGE_DOT ? STAGE_DOT : STAGE_KEPT, "250 2.0.0 kept\r\n");
+        answer(world, b, b->has_fault && b->fault_stage == STAGE_DOT ? STAGE_DOT : STAGE_KEPT,
+               "250 2.0.0 kept\r\n");
 }
 
 /* One line of the message, with its CR LF; only CR LF . CR LF ends it. */

@@ -8,13 +8,24 @@
 
 #include "tests/sim/session_world.h"
 
-#define PATIENCE_US     (600ull * 1000000)  /* for any reply, and for room to send */
-#define SILENCE_US      (1300ull * 1000000) /* by then a session with a client that says nothing is over */
-#define RECIPIENTS_MAX  3u
-#define EXPECTS_MAX     8u
-#define FIRST_PORT      20000u
+#define PATIENCE_US    (600ull * 1000000)  /* for any reply, and for room to send */
+#define SILENCE_US     (1300ull * 1000000) /* by then a session with a client that says nothing is over */
+#define RECIPIENTS_MAX 3u
+#define EXPECTS_MAX    8u
+#define FIRST_PORT     20000u
 
-enum stage { STAGE_BANNER, STAGE_EHLO, STAGE_RSET, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_BODY, STAGE_DOT, STAGE_QUIT, STAGES };
+enum stage {
+        STAGE_BANNER,
+        STAGE_EHLO,
+        STAGE_RSET,
+        STAGE_MAIL,
+        STAGE_RCPT,
+        STAGE_DATA,
+        STAGE_BODY,
+        STAGE_DOT,
+        STAGE_QUIT,
+        STAGES
+};
 
 /* What a client does, at one stage or one moment, instead of going on. */
 enum whim { WHIM_ABORT, WHIM_CLOSE, WHIM_SILENT, WHIM_SHUTDOWN, WHIM_ABORT_AT, WHIMS };
@@ -26,7 +37,7 @@ struct client {
         unsigned number;
         unsigned messages, connections;
         enum message_state message[SIM_MESSAGES_MAX];
-        uint64_t next_us;               /* of the next connection; 0 while there is one, UINT64_MAX: none to come */
+        uint64_t next_us; /* of the next connection; 0 while there is one, UINT64_MAX: none to come */
 
         /* The connection. */
         struct tcp_handle conn;
@@ -35,14 +46,14 @@ struct client {
         bool has_whim;
         enum whim whim;
         enum stage whim_stage;
-        uint32_t whim_bytes;            /* of STAGE_BODY */
-        uint64_t whim_us;               /* of WHIM_ABORT_AT */
-        uint64_t death_us, alive_us;    /* in between nothing passes in one direction */
+        uint32_t whim_bytes;         /* of STAGE_BODY */
+        uint64_t whim_us;            /* of WHIM_ABORT_AT */
+        uint64_t death_us, alive_us; /* in between nothing passes in one direction */
         bool death_to_client;
         enum stage expect[EXPECTS_MAX]; /* replies to come */
         unsigned expects;
-        uint32_t tried;                 /* messages of this connection, as bits */
-        struct sim_attempt *attempt;    /* the message under way */
+        uint32_t tried;              /* messages of this connection, as bits */
+        struct sim_attempt *attempt; /* the message under way */
         unsigned recipients, taken;
         uint64_t deadline_us;
         char *data;
@@ -62,7 +73,9 @@ char *sim_message(const struct sim_script *script, unsigned client, unsigned mes
 {
         struct dice dice = { .state = script->seed ^ (client * 1000003u + message * 7919u + 17) };
         uint32_t kind = dice_below(&dice, 8);
-        uint32_t want = kind == 0 ? 0 : kind < 6 ? dice_below(&dice, 4000) : dice_below(&dice, script->message_bytes + 1);
+        uint32_t want = kind == 0  ? 0
+                        : kind < 6 ? dice_below(&dice, 4000)
+                                   : dice_below(&dice, script->message_bytes + 1);
         char *bytes = malloc(want + 1024);
         size_t len = 0;
 
@@ -151,7 +164,8 @@ static bool has_whim(struct sim_world *world, struct client *c, enum stage stage
         if (stage == STAGE_DOT && c->whim == WHIM_ABORT) {
                 /* At once would throw the dot away: after it, and about when the reply comes. */
                 c->whim = WHIM_ABORT_AT;
-                c->whim_us = world->now_us + 1 + dice_below(&world->dice, 3 * (world->script->front.delay_us + 20000));
+                c->whim_us =
+                    world->now_us + 1 + dice_below(&world->dice, 3 * (world->script->front.delay_us + 20000));
                 return false;
         }
         switch (c->whim) {
@@ -179,7 +193,8 @@ static void connect_now(struct sim_world *world, struct client *c)
 
         BUG_ON(addr_parse("198.18.0.25", &front) < 0);
         c->port = world->clients->next_port++;
-        if (tcp_connect(world->client_tcp, &c->addr, c->port, &front, 25, c->number + 1, world->now_us, &c->conn) < 0) {
+        if (tcp_connect(world->client_tcp, &c->addr, c->port, &front, 25, c->number + 1, world->now_us,
+                        &c->conn) < 0) {
                 c->next_us = world->now_us + 60000000;
                 return;
         }
@@ -392,7 +407,8 @@ static void read_replies(struct sim_world *world, struct client *c)
                 code = (unsigned)atoi(c->text);
                 is_last = end - c->text < 4 || c->text[3] != '-';
                 if (code < 200 || code > 599)
-                        sim_wrong(world, "a client was told what is not SMTP", "port %u: %.40s", c->port, c->text);
+                        sim_wrong(world, "a client was told what is not SMTP", "port %u: %.40s", c->port,
+                                  c->text);
                 c->len -= (size_t)(end + 2 - c->text);
                 memmove(c->text, end + 2, c->len);
                 if (is_last && c->is_silent)
@@ -436,7 +452,8 @@ void sim_clients_act(struct sim_world *world)
 
                         sim_trace(world, "client %u port %u: has waited long enough", c->number, c->port);
                         if (c->is_silent && limits_count(world->limits, &network) != 0)
-                                sim_wrong(world, "a session with a silent client does not end", "port %u", c->port);
+                                sim_wrong(world, "a session with a silent client does not end", "port %u",
+                                          c->port);
                         leave(world, c, true);
                 }
         }

@@ -27,12 +27,21 @@ static const struct {
         { "lan", { .delay_us = 50, .jitter_us = 20 }, false },
         { "loss 2%", { .delay_us = 20000, .jitter_us = 1000, .loss = 20 }, false },
         { "loss 15%", { .delay_us = 5000, .jitter_us = 1000, .loss = 150 }, true },
-        { "bursts", { .delay_us = 10000, .jitter_us = 1000, .burst = 10, .burst_len = 12 }, true },
+        { "bursts",
+          { .delay_us = 10000, .jitter_us = 1000, .good_to_bad = 10, .bad_to_good = 150, .bad_loss = 900 },
+          true },
         { "reorder", { .delay_us = 10000, .jitter_us = 3000, .reorder = 150 }, false },
         { "duplicate", { .delay_us = 10000, .jitter_us = 500, .duplicate = 200 }, false },
         { "corrupt", { .delay_us = 10000, .jitter_us = 500, .corrupt = 50 }, false },
         { "everything",
-          { .delay_us = 15000, .jitter_us = 10000, .loss = 30, .burst = 3, .burst_len = 6, .duplicate = 30, .reorder = 60,
+          { .delay_us = 15000,
+            .jitter_us = 10000,
+            .loss = 30,
+            .good_to_bad = 3,
+            .bad_to_good = 300,
+            .bad_loss = 900,
+            .duplicate = 30,
+            .reorder = 60,
             .corrupt = 20 },
           true },
 };
@@ -89,10 +98,11 @@ static bool run_seed(uint64_t seed, bool trace, struct totals *totals)
         totals->packets += result.packets;
         if (!result.wrong && !trace)
                 return true;
-        printf("seed %" PRIu64 " (%s / %s): %s%s%s; %u of %u messages, %u attempts, %u kept, %u unsure, %.0f s, %" PRIu64
+        printf("seed %" PRIu64
+               " (%s / %s): %s%s%s; %u of %u messages, %u attempts, %u kept, %u unsure, %.0f s, %" PRIu64
                " packets, %" PRIu64 " lost\n",
-               seed, front, back, result.wrong ? result.wrong : "fine", result.detail[0] ? ": " : "", result.detail,
-               result.delivered, result.messages, result.attempts, result.kept, result.unsure,
+               seed, front, back, result.wrong ? result.wrong : "fine", result.detail[0] ? ": " : "",
+               result.detail, result.delivered, result.messages, result.attempts, result.kept, result.unsure,
                (double)result.sim_us / 1e6, result.packets, result.lost);
         if (!trace)
                 printf("replay: session_sim_test seed %" PRIu64 "\n", seed);
@@ -101,8 +111,8 @@ static bool run_seed(uint64_t seed, bool trace, struct totals *totals)
 
 static void start(void)
 {
-        char *argv[] = { "session_sim_test", "--no-huge", "--no-shconf", "-m", "128", "--no-pci", "--no-telemetry", "-l",
-                         "0", "--log-level", "error" };
+        char *argv[] = { "session_sim_test", "--no-huge", "--no-shconf", "-m",          "128",  "--no-pci",
+                         "--no-telemetry",   "-l",        "0",           "--log-level", "error" };
 
         if (rte_eal_init(ARRAY_LEN(argv), argv) < 0 || !mkdtemp(dir)) {
                 printf("the EAL does not start, or there is no place for files\n");
@@ -139,10 +149,14 @@ int main(int argc, char **argv)
         for (uint64_t i = first; i < first + count && totals.failed < 5; i++)
                 totals.failed += !run_seed(i, is_one, &totals);
         remove_files();
-        printf("%" PRIu64 " runs, %" PRIu64 " of %" PRIu64 " messages delivered, %" PRIu64 " attempts, %" PRIu64 " kept, %" PRIu64
-               " of them in the window of RFC 1047, %" PRIu64 " packets, %" PRIu64 " runs failed\n",
+        printf("%" PRIu64 " runs, %" PRIu64 " of %" PRIu64 " messages delivered, %" PRIu64
+               " attempts, %" PRIu64 " kept, %" PRIu64 " of them in the window of RFC 1047, %" PRIu64
+               " packets, %" PRIu64 " runs failed\n",
                totals.runs, totals.delivered, totals.messages, totals.attempts, totals.kept, totals.unsure,
                totals.packets, totals.failed);
         /* A simulation in which nothing happens shows nothing. */
-        return totals.failed || (count >= 100 && (totals.delivered < totals.messages / 3 || totals.unsure == 0)) ? 1 : 0;
+        return totals.failed ||
+                       (count >= 100 && (totals.delivered < totals.messages / 3 || totals.unsure == 0))
+                   ? 1
+                   : 0;
 }

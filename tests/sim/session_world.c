@@ -11,12 +11,14 @@
 #include "control/policy/policy.h"
 #include "dataplane/shared/paths.h"
 #include "tests/sim/check.h"
+#include "tests/sim/witness.h"
 
-#define WALL_US       1795500000000000ull
-#define END_US        (8ull * 3600 * 1000000)
-#define QUIET_US      (1300ull * 1000000) /* after the last client has gone: every deadline of a session, and TIME-WAIT */
-#define STEPS_MAX     3000000u
-#define SESSIONS_MAX  32u
+#define WALL_US 1795500000000000ull
+#define END_US  (8ull * 3600 * 1000000)
+#define QUIET_US                                                                                             \
+        (1300ull * 1000000) /* after the last client has gone: every deadline of a session, and TIME-WAIT */
+#define STEPS_MAX    3000000u
+#define SESSIONS_MAX 32u
 
 /* What only the loop needs: the world of the parts first. */
 struct rig {
@@ -32,6 +34,7 @@ struct rig {
         struct steer steer;
         struct sessions *sessions;
         struct sim_link *front, *back;
+        struct witness *witness[2]; /* of front and back */
         uint64_t counters[3][COUNTER_MAX];
         uint64_t done_us; /* since when no client is there any more, 0: some are */
 };
@@ -67,21 +70,22 @@ void sim_trace(const struct sim_world *world, const char *format, ...)
 
 static void make_policy(struct rig *rig)
 {
-        static const char site[] = "node: {hostname: mx.greyline.test}\n"
-                                   "ports: [{name: front, device: x, addresses: [198.18.0.25/16]},\n"
-                                   "        {name: back, device: y, addresses: [198.19.0.25/16]}]\n"
-                                   "dns: {resolvers: [127.0.0.1]}\n"
-                                   "pools: {main: {identity: xclient, servers: [{address: 198.19.0.10}, {address: 198.19.0.11}]}}\n"
-                                   "domains: {example.org: {pool: main}}\n"
-                                   "policies: {default: {greylist: {block: 4m, window: 360m}}}\n";
+        static const char site[] =
+            "node: {hostname: mx.greyline.test}\n"
+            "ports: [{name: front, device: x, addresses: [198.18.0.25/16]},\n"
+            "        {name: back, device: y, addresses: [198.19.0.25/16]}]\n"
+            "dns: {resolvers: [127.0.0.1]}\n"
+            "pools: {main: {identity: xclient, servers: [{address: 198.19.0.10}, {address: 198.19.0.11}]}}\n"
+            "domains: {example.org: {pool: main}}\n"
+            "policies: {default: {greylist: {block: 4m, window: 360m}}}\n";
         static struct policy_errors errors;
         const struct policy_options options = { .generation = 1, .now_sec = (uint32_t)(WALL_US / 1000000) };
         char yaml[1500];
         void *image = NULL;
         size_t len = 0;
 
-        snprintf(yaml, sizeof(yaml), "%slisteners: [{name: mx, front: [198.18.0.25], greet_delay: %s}]\n", site,
-                 rig->world.script->greet_delay ? "3s" : "0s");
+        snprintf(yaml, sizeof(yaml), "%slisteners: [{name: mx, front: [198.18.0.25], greet_delay: %s}]\n",
+                 site, rig->world.script->greet_delay ? "3s" : "0s");
         if (policy_compile_text("sim.yaml", yaml, strlen(yaml), NULL, &options, &errors, &image, &len) < 0) {
                 printf("%s\n", errors.text[0]);
                 abort();
@@ -120,9 +124,10 @@ static void make_known(struct rig *rig)
 
                 snprintf(text, sizeof(text), "198.18.%u.1", 10 + i);
                 BUG_ON(addr_parse(text, &addr) < 0);
-                client_table_write_zones(&rig->known, &addr, UINT32_MAX, CLIENT_ZONE_CLEAR, now_sec + 90000, now_sec);
-                client_table_write_ptr(&rig->known, &addr, CLIENT_PTR_CONFIRMED, 0, "host.client.test", 16, now_sec + 90000,
-                                       now_sec);
+                client_table_write_zones(&rig->known, &addr, UINT32_MAX, CLIENT_ZONE_CLEAR, now_sec + 90000,
+                                         now_sec);
+                client_table_write_ptr(&rig->known, &addr, CLIENT_PTR_CONFIRMED, 0, "host.client.test", 16,
+                                       now_sec + 90000, now_sec);
         }
 }
 
@@ -177,12 +182,17 @@ static void make(struct rig *rig, const char *dir)
         for (unsigned i = 0; i < ARRAY_LEN(servers); i++) {
                 struct addr addr;
 
-                BUG_ON(addr_parse(servers[i], &addr) < 0 || tcp_listen(rig->world.backend_tcp, &addr, 25, 0) < 0);
+                BUG_ON(addr_parse(servers[i], &addr) < 0 ||
+                       tcp_listen(rig->world.backend_tcp, &addr, 25, 0) < 0);
         }
         make_known(rig);
         make_sessions(rig);
-        rig->front = link_new(rig->pool, &script->front, dice_roll(&rig->world.dice), script->trace);
-        rig->back = link_new(rig->pool, &script->back, dice_roll(&rig->world.dice), script->trace);
+        for (unsigned i = 0; i < 2; i++)
+                rig->witness[i] = witness_new(script->packets_held >= 1000);
+        rig->front =
+            link_new(rig->pool, &script->front, rig->witness[0], dice_roll(&rig->world.dice), script->trace);
+        rig->back =
+            link_new(rig->pool, &script->back, rig->witness[1], dice_roll(&rig->world.dice), script->trace);
         rig->world.clients = sim_clients_new(&rig->world);
         rig->world.backends = sim_backends_new(&rig->world);
 }
@@ -194,6 +204,8 @@ static void unmake(struct rig *rig)
         tcp_free(rig->world.backend_tcp);
         link_free(rig->front);
         link_free(rig->back);
+        witness_free(rig->witness[0]);
+        witness_free(rig->witness[1]);
         sessions_free(rig->sessions);
         limits_free(rig->world.limits);
         client_table_close(&rig->known);
@@ -217,15 +229,23 @@ static void deliver(struct rig *rig)
         struct sim_world *world = &rig->world;
         struct sim_link *links[] = { rig->front, rig->back };
         struct addr ours[2];
+        struct tcp_icmp_quote quote;
         struct packet *packet;
+        enum link_what what;
 
         BUG_ON(addr_parse("198.18.0.25", &ours[0]) < 0 || addr_parse("198.19.0.25", &ours[1]) < 0);
         for (unsigned i = 0; i < 2; i++) {
-                while ((packet = link_receive(links[i], world->now_us)) != NULL) {
-                        bool is_ours = addr_is_equal(&packet_meta(packet)->dst, &ours[i]);
-                        struct tcp *to = is_ours ? world->ours : i == 0 ? world->client_tcp : world->backend_tcp;
+                while ((what = link_receive(links[i], world->now_us, &packet, &quote)) != LINK_NOTHING) {
+                        bool is_ours = addr_is_equal(
+                            what == LINK_PACKET ? &packet_meta(packet)->dst : &quote.local, &ours[i]);
+                        struct tcp *to = is_ours  ? world->ours
+                                         : i == 0 ? world->client_tcp
+                                                  : world->backend_tcp;
 
-                        tcp_input(to, &packet, 1, world->now_us);
+                        if (what == LINK_PACKET)
+                                tcp_input(to, &packet, 1, world->now_us);
+                        else
+                                tcp_icmp_error(to, &quote, world->now_us);
                 }
         }
 }
@@ -235,14 +255,13 @@ static void transmit_one(struct rig *rig, struct packet *packet, bool from_ours)
         const struct packet_meta *meta = packet_meta(packet);
         bool is_back = is_in_back(&meta->dst);
         const uint8_t *bytes = packet_data(packet);
-        uint16_t src_port = (uint16_t)(bytes[0] << 8 | bytes[1]), dst_port = (uint16_t)(bytes[2] << 8 | bytes[3]);
+        uint16_t src_port = (uint16_t)(bytes[0] << 8 | bytes[1]),
+                 dst_port = (uint16_t)(bytes[2] << 8 | bytes[3]);
 
-        if (!is_back && sim_clients_drop(&rig->world, from_ours ? &meta->dst : &meta->src, from_ours ? dst_port : src_port,
-                                         from_ours)) {
-                packet_free(packet);
-                return;
-        }
-        link_send(is_back ? rig->back : rig->front, packet, rig->world.now_us);
+        bool is_cut = !is_back && sim_clients_drop(&rig->world, from_ours ? &meta->dst : &meta->src,
+                                                   from_ours ? dst_port : src_port, from_ours);
+
+        link_send(is_back ? rig->back : rig->front, packet, is_cut, rig->world.now_us);
 }
 
 static void transmit(struct rig *rig)
@@ -280,22 +299,43 @@ static void turn(struct rig *rig)
         sim_backends_act(world);
 }
 
-static void step(struct rig *rig)
+static void check(struct rig *rig)
 {
         struct sim_world *world = &rig->world;
         struct tcp *ends[] = { world->ours, world->client_tcp, world->backend_tcp };
+        uint32_t flying = link_held(rig->front) + link_held(rig->back), buffers[2] = { flying, flying };
+        uint32_t in_use = rte_mempool_in_use_count(rig->pool);
+
+        for (unsigned end = 0; end < ARRAY_LEN(ends); end++) {
+                const char *what = sim_check(ends[end], true, buffers);
+
+                if (what)
+                        sim_wrong(world, what, "endpoint %u", end);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+                const char *what = witness_check(rig->witness[i], world->now_us);
+
+                if (what)
+                        sim_wrong(world, "a side does what no TCP may", "%s, %s", i == 0 ? "front" : "back",
+                                  what);
+        }
+        if (in_use < buffers[0] || in_use > buffers[1])
+                sim_wrong(world, "a packet was lost between the queues", "%u in use, %u to %u are held",
+                          in_use, buffers[0], buffers[1]);
+        if (sim_check_sessions(rig->sessions))
+                sim_wrong(world, sim_check_sessions(rig->sessions), "at %.6f s", (double)world->now_us / 1e6);
+}
+
+static void step(struct rig *rig)
+{
+        struct sim_world *world = &rig->world;
 
         deliver(rig);
         turn(rig);
         transmit(rig);
         turn(rig);
         transmit(rig);
-        for (unsigned end = 0; end < ARRAY_LEN(ends); end++) {
-                const char *what = sim_check(ends[end]);
-
-                if (what)
-                        sim_wrong(world, what, "endpoint %u", end);
-        }
+        check(rig);
         if (sim_clients_are_done(world) && rig->done_us == 0)
                 rig->done_us = world->now_us;
         /* Health checks would go on for ever. */
@@ -325,9 +365,14 @@ static uint64_t next_due_us(const struct rig *rig)
 {
         const struct sim_world *world = &rig->world;
         const uint64_t due_us[] = {
-                link_due_us(rig->front),          link_due_us(rig->back),         tcp_next_due_us(world->ours),
-                tcp_next_due_us(world->client_tcp), tcp_next_due_us(world->backend_tcp), sim_clients_due_us(world),
-                sim_backends_due_us(world),       sessions_due_us(rig->sessions),
+                link_due_us(rig->front),
+                link_due_us(rig->back),
+                tcp_next_due_us(world->ours),
+                tcp_next_due_us(world->client_tcp),
+                tcp_next_due_us(world->backend_tcp),
+                sim_clients_due_us(world),
+                sim_backends_due_us(world),
+                sessions_due_us(rig->sessions),
         };
         uint64_t first_us = UINT64_MAX;
 
@@ -349,11 +394,14 @@ static void judge_attempts(struct rig *rig)
 
                 world->result->kept += a->kept;
                 if (a->kept > 1)
-                        sim_wrong(world, "one attempt was kept more than once", "port %u message %u", a->port, a->message);
+                        sim_wrong(world, "one attempt was kept more than once", "port %u message %u", a->port,
+                                  a->message);
                 if (a->told == 250 && a->kept == 0)
-                        sim_wrong(world, "a message was acknowledged and not kept", "port %u message %u", a->port, a->message);
+                        sim_wrong(world, "a message was acknowledged and not kept", "port %u message %u",
+                                  a->port, a->message);
                 if (a->told >= 500 && a->kept > 0)
-                        sim_wrong(world, "a message was refused for good and kept", "port %u message %u", a->port, a->message);
+                        sim_wrong(world, "a message was refused for good and kept", "port %u message %u",
+                                  a->port, a->message);
                 certain_gone += a->kept > 0 && a->told == 0 && !a->is_deaf && a->is_certain;
                 if (a->kept > 0 && a->told == 0 && !a->is_deaf)
                         unsure_gone++;
@@ -365,11 +413,12 @@ static void judge_attempts(struct rig *rig)
         if (unsure_lost > counters[COUNTER_backend_lost])
                 sim_wrong(world, "more was kept and put off than backends were lost", "%u", unsure_lost);
         if (certain_gone > counters[COUNTER_messages_ambiguous])
-                sim_wrong(world, "the server said that it kept more than is counted as in doubt", "%u, counted %u", certain_gone,
-                          (unsigned)counters[COUNTER_messages_ambiguous]);
+                sim_wrong(world, "the server said that it kept more than is counted as in doubt",
+                          "%u, counted %u", certain_gone, (unsigned)counters[COUNTER_messages_ambiguous]);
         if (unsure_gone > counters[COUNTER_messages_ambiguous] + counters[COUNTER_backend_lost])
-                sim_wrong(world, "more was kept and not told than is counted", "%u, ambiguous %u, backends lost %u",
-                          unsure_gone, (unsigned)counters[COUNTER_messages_ambiguous],
+                sim_wrong(world, "more was kept and not told than is counted",
+                          "%u, ambiguous %u, backends lost %u", unsure_gone,
+                          (unsigned)counters[COUNTER_messages_ambiguous],
                           (unsigned)counters[COUNTER_backend_lost]);
         if (world->result->kept < counters[COUNTER_messages_accepted])
                 sim_wrong(world, "more is counted as accepted than was kept", "%u", world->result->kept);
@@ -405,7 +454,8 @@ static void judge_rest(struct rig *rig)
         world->result->delivered -= world->script->clients * SIM_MESSAGES_MAX - world->result->messages;
 }
 
-void sim_run(struct rte_mempool *pool, const char *dir, const struct sim_script *script, struct sim_result *ret)
+void sim_run(struct rte_mempool *pool, const char *dir, const struct sim_script *script,
+             struct sim_result *ret)
 {
         struct rig *rig = calloc(1, sizeof(*rig));
         struct sim_world *world = &rig->world;
@@ -429,7 +479,8 @@ void sim_run(struct rte_mempool *pool, const char *dir, const struct sim_script 
                 due_us = next_due_us(rig);
                 if (due_us == UINT64_MAX || world->now_us > began_us + END_US || steps > STEPS_MAX ||
                     (rig->done_us && world->now_us > rig->done_us + QUIET_US)) {
-                        sim_wrong(world, "it does not end", "%u sessions are open", sessions_open(rig->sessions));
+                        sim_wrong(world, "it does not end", "%u sessions are open",
+                                  sessions_open(rig->sessions));
                         break;
                 }
                 /* At least a microsecond: a timer that is due again at once is served in the next step. */

@@ -16,8 +16,8 @@
 #include "tests/sim/link.h"
 
 #define SIM_CLIENTS_MAX     6u
-#define SIM_MESSAGES_MAX    3u  /* of one client */
-#define SIM_CONNECTIONS_MAX 7u  /* that one client makes, until it gives up */
+#define SIM_MESSAGES_MAX    3u /* of one client */
+#define SIM_CONNECTIONS_MAX 7u /* that one client makes, until it gives up */
 #define SIM_ATTEMPTS_MAX    (SIM_CLIENTS_MAX * SIM_CONNECTIONS_MAX * SIM_MESSAGES_MAX)
 #define SIM_BACKENDS_MAX    512u /* connections to backends in one run */
 #define SIM_LINE_MAX        2048u
@@ -26,14 +26,14 @@ struct sim_script {
         uint64_t seed;
         struct link_profile front, back;
         unsigned clients;
-        uint32_t message_bytes;       /* the most */
-        unsigned client_faults;       /* permille of connections */
-        unsigned backend_faults;      /* permille of backend connections */
-        unsigned deaths;              /* permille of client connections whose path dies in one direction */
-        uint32_t packets_held;        /* of our endpoint */
+        uint32_t message_bytes;  /* the most */
+        unsigned client_faults;  /* permille of connections */
+        unsigned backend_faults; /* permille of backend connections */
+        unsigned deaths;         /* permille of client connections whose path dies in one direction */
+        uint32_t packets_held;   /* of our endpoint */
         uint32_t legs;
         bool greet_delay, trace;
-        bool must_deliver;            /* nothing is so bad that a message may not arrive in the end */
+        bool must_deliver; /* nothing is so bad that a message may not arrive in the end */
 };
 
 struct sim_result {
@@ -47,12 +47,12 @@ struct sim_result {
 
 struct sim_attempt {
         unsigned client, message;
-        uint16_t port;     /* the client's: tells connections apart */
-        bool sent_whole;   /* the last byte, dot included, was given to the client's endpoint */
-        bool is_deaf;      /* the client closed in order and let its endpoint acknowledge whatever came */
-        bool is_certain;   /* the server that kept it said so, and does nothing wrong */
-        uint16_t told;     /* the reply to the message, 0: none was seen */
-        unsigned kept;     /* by backends */
+        uint16_t port;   /* the client's: tells connections apart */
+        bool sent_whole; /* the last byte, dot included, was given to the client's endpoint */
+        bool is_deaf;    /* the client closed in order and let its endpoint acknowledge whatever came */
+        bool is_certain; /* the server that kept it said so, and does nothing wrong */
+        uint16_t told;   /* the reply to the message, 0: none was seen */
+        unsigned kept;   /* by backends */
 };
 
 struct sim_world;
@@ -89,7 +89,8 @@ void sim_clients_event(struct sim_world *world, const struct tcp_event *event);
 void sim_clients_act(struct sim_world *world);
 uint64_t sim_clients_due_us(const struct sim_world *world);
 bool sim_clients_are_done(const struct sim_world *world);
-bool sim_clients_drop(const struct sim_world *world, const struct addr *client, uint16_t port, bool to_client);
+bool sim_clients_drop(const struct sim_world *world, const struct addr *client, uint16_t port,
+                      bool to_client);
 unsigned sim_clients_messages(const struct sim_world *world);
 bool sim_clients_delivered(const struct sim_world *world, unsigned client, unsigned message);
 
@@ -101,6 +102,7 @@ void sim_backends_act(struct sim_world *world);
 uint64_t sim_backends_due_us(const struct sim_world *world);
 
 /* session_world.c */
-void sim_run(struct rte_mempool *pool, const char *dir, const struct sim_script *script, struct sim_result *ret);
+void sim_run(struct rte_mempool *pool, const char *dir, const struct sim_script *script,
+             struct sim_result *ret);
 
 #endif

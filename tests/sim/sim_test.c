@@ -32,13 +32,22 @@ static const struct {
         { "loss 1%", { .delay_us = 20000, .jitter_us = 1000, .loss = 10 }, false },
         { "loss 5%", { .delay_us = 20000, .jitter_us = 1000, .loss = 50 }, false },
         { "loss 20%", { .delay_us = 5000, .jitter_us = 1000, .loss = 200 }, true },
-        { "bursts", { .delay_us = 10000, .jitter_us = 1000, .burst = 10, .burst_len = 12 }, true },
+        { "bursts",
+          { .delay_us = 10000, .jitter_us = 1000, .good_to_bad = 10, .bad_to_good = 150, .bad_loss = 900 },
+          true },
         { "reorder", { .delay_us = 10000, .jitter_us = 3000, .reorder = 150 }, false },
         { "duplicate", { .delay_us = 10000, .jitter_us = 500, .duplicate = 200 }, false },
         { "corrupt", { .delay_us = 10000, .jitter_us = 500, .corrupt = 50 }, false },
         { "narrow", { .delay_us = 10000, .jitter_us = 100, .bytes_ms = 200, .queue_ms = 60 }, false },
         { "everything",
-          { .delay_us = 15000, .jitter_us = 10000, .loss = 30, .burst = 3, .burst_len = 6, .duplicate = 30, .reorder = 60,
+          { .delay_us = 15000,
+            .jitter_us = 10000,
+            .loss = 30,
+            .good_to_bad = 3,
+            .bad_to_good = 300,
+            .bad_loss = 900,
+            .duplicate = 30,
+            .reorder = 60,
             .corrupt = 20 },
           true },
 };
@@ -84,9 +93,11 @@ static bool run_seed(uint64_t seed, bool trace, uint64_t *ret_whole, uint64_t *r
                 result.wrong = "a connection broke on a network that is not that bad";
         if (!result.wrong && !trace)
                 return true;
-        printf("seed %" PRIu64 " (%s%s): %s; %u whole, %u broken, %.1f s, %" PRIu64 " packets, %" PRIu64 " lost\n", seed,
-               profiles[which].name, script.v6 ? ", IPv6" : "", result.wrong ? result.wrong : "fine", result.whole,
-               result.broken, (double)result.end_us / 1e6, result.link.packets, result.link.lost);
+        printf("seed %" PRIu64 " (%s%s): %s; %u whole, %u broken, %.1f s, %" PRIu64 " packets, %" PRIu64
+               " lost\n",
+               seed, profiles[which].name, script.v6 ? ", IPv6" : "", result.wrong ? result.wrong : "fine",
+               result.whole, result.broken, (double)result.end_us / 1e6, result.link.packets,
+               result.link.lost);
         if (!trace)
                 printf("replay: sim_test seed %" PRIu64 "\n", seed);
         return result.wrong == NULL;
@@ -112,7 +123,8 @@ static bool run_mask(uint64_t mask, bool trace, uint64_t *ret_whole, uint64_t *r
         if (!result.wrong && !trace)
                 return true;
         printf("mask %" PRIu64 ": %s; %u whole, %.1f s, %" PRIu64 " packets\n", mask,
-               result.wrong ? result.wrong : "fine", result.whole, (double)result.end_us / 1e6, result.link.packets);
+               result.wrong ? result.wrong : "fine", result.whole, (double)result.end_us / 1e6,
+               result.link.packets);
         if (!trace)
                 printf("replay: sim_test mask %" PRIu64 "\n", mask);
         return result.wrong == NULL;
@@ -120,8 +132,8 @@ static bool run_mask(uint64_t mask, bool trace, uint64_t *ret_whole, uint64_t *r
 
 static void start_eal(void)
 {
-        char *argv[] = { "sim_test", "--no-huge", "--no-shconf", "-m", "64", "--no-pci", "--no-telemetry", "-l", "0",
-                         "--log-level", "error" };
+        char *argv[] = { "sim_test",       "--no-huge", "--no-shconf", "-m",          "64",   "--no-pci",
+                         "--no-telemetry", "-l",        "0",           "--log-level", "error" };
 
         if (rte_eal_init(ARRAY_LEN(argv), argv) < 0) {
                 printf("the EAL does not start\n");
@@ -153,7 +165,8 @@ int main(int argc, char **argv)
         for (uint64_t i = first; i < first + count && failed < 5; i++)
                 failed += !(strcmp(what, "masks") == 0 ? run_mask(i, false, &whole, &broken)
                                                        : run_seed(i, false, &whole, &broken));
-        printf("%" PRIu64 " runs, %" PRIu64 " connections whole, %" PRIu64 " broken in order, %" PRIu64 " runs failed\n",
+        printf("%" PRIu64 " runs, %" PRIu64 " connections whole, %" PRIu64 " broken in order, %" PRIu64
+               " runs failed\n",
                count, whole, broken, failed);
         return failed ? 1 : 0;
 }

@@ -7,6 +7,7 @@
 #include "dataplane/shared/counters.h"
 #include "dataplane/tcp/tcp.h"
 #include "tests/sim/check.h"
+#include "tests/sim/witness.h"
 
 #define CONNECTIONS_MAX 16
 #define CLIENT          0
@@ -29,11 +30,11 @@ struct side {
         enum fate fate;
         enum world_close close;
         uint32_t to_send, sent, received;
-        uint32_t turn;           /* WORLD_TALK */
-        uint32_t expect;         /* bytes of the peer's, all in all; UINT32_MAX: as many as come */
+        uint32_t turn;                /* WORLD_TALK */
+        uint32_t expect;              /* bytes of the peer's, all in all; UINT32_MAX: as many as come */
         uint64_t stream, peer_stream; /* what the bytes are made of */
-        uint64_t pause_until_us; /* does not read before */
-        uint64_t abort_at_us;    /* 0: never */
+        uint64_t pause_until_us;      /* does not read before */
+        uint64_t abort_at_us;         /* 0: never */
         uint64_t heard_us;
         uint32_t events;
 };
@@ -44,6 +45,8 @@ struct world {
         struct rte_mempool *pool;
         struct tcp *tcp[2];
         struct sim_link *link;
+        struct witness *witness;
+        uint64_t opened[2]; /* connections that each end has said to be open */
         struct dice dice;
         uint64_t now_us;
         struct side side[2][CONNECTIONS_MAX];
@@ -57,8 +60,10 @@ static uint8_t byte_of(uint64_t stream, uint32_t at)
 
 static void wrong(struct world *world, const char *what)
 {
-        if (!world->result->wrong)
-                world->result->wrong = what;
+        if (world->result->wrong)
+                return;
+        snprintf(world->result->text, sizeof(world->result->text), "%s", what);
+        world->result->wrong = world->result->text;
 }
 
 /* --- owners --------------------------------------------------------------------------------------------- */
@@ -81,7 +86,8 @@ static void owner_send(struct world *world, struct side *side)
         uint8_t bytes[6000];
 
         while (side->sent < side->to_send) {
-                uint32_t len = 1 + dice_below(&world->dice, dice_below(&world->dice, 4) ? 600 : sizeof(bytes));
+                uint32_t len =
+                    1 + dice_below(&world->dice, dice_below(&world->dice, 4) ? 600 : sizeof(bytes));
 
                 len = MIN(len, side->to_send - side->sent);
                 for (uint32_t i = 0; i < len; i++)
@@ -99,7 +105,8 @@ static void owner_read(struct world *world, struct side *side)
         const uint8_t *bytes;
         uint32_t len;
 
-        while (world->now_us >= side->pause_until_us && (bytes = tcp_recv_peek(tcp, side->conn, &len)) != NULL) {
+        while (world->now_us >= side->pause_until_us &&
+               (bytes = tcp_recv_peek(tcp, side->conn, &len)) != NULL) {
                 len = 1 + dice_below(&world->dice, len);
                 if (side->close == WORLD_RELAY && side->is_server) {
                         len = tcp_send_move(tcp, side->conn, side->conn, len);
@@ -119,7 +126,8 @@ static void owner_read(struct world *world, struct side *side)
                 if (side->received > side->expect)
                         wrong(world, "more bytes came than were sent");
                 if (world->script->read_pause_us && dice_permille(&world->dice, 100))
-                        side->pause_until_us = world->now_us + dice_below(&world->dice, 2 * world->script->read_pause_us);
+                        side->pause_until_us =
+                            world->now_us + dice_below(&world->dice, 2 * world->script->read_pause_us);
         }
 }
 
@@ -192,7 +200,8 @@ static void owner_act(struct world *world, struct side *side, const struct side 
                 side->fate = FATE_ENDED;
                 return;
         }
-        if (!side->is_server && world->now_us >= side->heard_us + GIVE_UP_US && side->received == 0 && other->to_send > 0) {
+        if (!side->is_server && world->now_us >= side->heard_us + GIVE_UP_US && side->received == 0 &&
+            other->to_send > 0) {
                 tcp_abort(tcp, side->conn);
                 side->fate = FATE_BROKEN;
                 return;
@@ -213,6 +222,7 @@ static void take_event(struct world *world, bool is_server, const struct tcp_eve
 {
         struct side *side = NULL;
 
+        world->opened[is_server] += !!(event->bits & (TCP_EV_OPENED | TCP_EV_CONNECTED));
         if (event->bits & TCP_EV_OPENED) {
                 struct tcp_info info;
 
@@ -259,7 +269,8 @@ static void take_event(struct world *world, bool is_server, const struct tcp_eve
 
                 if (!side->eof || !side->shut)
                         wrong(world, "CLOSED before both sides had finished");
-                if (!tcp_info(world->tcp[is_server], side->conn, &info) || info.unacked_bytes || info.unsent_bytes)
+                if (!tcp_info(world->tcp[is_server], side->conn, &info) || info.unacked_bytes ||
+                    info.unsent_bytes)
                         wrong(world, "CLOSED with bytes on their way");
                 side->fate = FATE_ENDED;
         } else if (event->bits & TCP_EV_FINAL) {
@@ -298,7 +309,8 @@ static uint64_t next_due_us(const struct world *world)
                                 due_us = MIN(due_us, side->pause_until_us);
                         if (side->abort_at_us > world->now_us)
                                 due_us = MIN(due_us, side->abort_at_us);
-                        if (!side->is_server && side->received == 0 && side->heard_us + GIVE_UP_US > world->now_us)
+                        if (!side->is_server && side->received == 0 &&
+                            side->heard_us + GIVE_UP_US > world->now_us)
                                 due_us = MIN(due_us, side->heard_us + GIVE_UP_US);
                 }
         }
@@ -308,12 +320,19 @@ static uint64_t next_due_us(const struct world *world)
 static void deliver(struct world *world)
 {
         struct packet *burst[2][32], *packet;
+        struct tcp_icmp_quote quote;
         unsigned n[2] = { 0, 0 };
+        enum link_what what;
 
-        while (n[0] < 32 && n[1] < 32 && (packet = link_receive(world->link, world->now_us)) != NULL) {
-                unsigned end = packet_meta(packet)->dst.bytes[15] == 2 ? SERVER : CLIENT;
+        while (n[0] < 32 && n[1] < 32 &&
+               (what = link_receive(world->link, world->now_us, &packet, &quote)) != LINK_NOTHING) {
+                const struct addr *to = what == LINK_PACKET ? &packet_meta(packet)->dst : &quote.local;
+                unsigned end = to->bytes[15] == 2 ? SERVER : CLIENT;
 
-                burst[end][n[end]++] = packet;
+                if (what == LINK_PACKET)
+                        burst[end][n[end]++] = packet;
+                else
+                        tcp_icmp_error(world->tcp[end], &quote, world->now_us);
         }
         for (unsigned end = 0; end < 2; end++)
                 tcp_input(world->tcp[end], burst[end], n[end], world->now_us);
@@ -325,9 +344,10 @@ static void transmit(struct world *world)
         unsigned n;
 
         for (unsigned end = 0; end < 2; end++)
-                while ((n = tcp_output(world->tcp[end], burst, 1 + dice_below(&world->dice, 16), world->now_us)) > 0)
+                while ((n = tcp_output(world->tcp[end], burst, 1 + dice_below(&world->dice, 16),
+                                       world->now_us)) > 0)
                         for (unsigned i = 0; i < n; i++)
-                                link_send(world->link, burst[i], world->now_us);
+                                link_send(world->link, burst[i], false, world->now_us);
 }
 
 static bool is_over(const struct world *world)
@@ -342,6 +362,22 @@ static bool is_over(const struct world *world)
         return link_due_us(world->link) == UINT64_MAX;
 }
 
+static void check(struct world *world)
+{
+        uint32_t buffers[2] = { link_held(world->link), link_held(world->link) };
+        uint32_t in_use = rte_mempool_in_use_count(world->pool);
+        const char *what = NULL;
+
+        for (unsigned end = 0; end < 2 && !what; end++)
+                what = sim_check(world->tcp[end], true, buffers);
+        if (!what)
+                what = witness_check(world->witness, world->now_us);
+        if (!what && (in_use < buffers[0] || in_use > buffers[1]))
+                what = "a packet was lost between the queues";
+        if (what)
+                wrong(world, what);
+}
+
 static void step(struct world *world)
 {
         deliver(world);
@@ -352,12 +388,7 @@ static void step(struct world *world)
         /* What was found out while transmitting is told before the invariants are looked at. */
         run_owners(world);
         transmit(world);
-        for (unsigned end = 0; end < 2; end++) {
-                const char *what = sim_check(world->tcp[end]);
-
-                if (what)
-                        wrong(world, what);
-        }
+        check(world);
 }
 
 static void open_all(struct world *world)
@@ -371,7 +402,8 @@ static void open_all(struct world *world)
         for (unsigned i = 0; i < script->connections; i++) {
                 struct side *c = &world->side[CLIENT][i], *s = &world->side[SERVER][i];
 
-                c->close = script->close < WORLD_CLOSES ? script->close : dice_below(&world->dice, WORLD_CLOSES);
+                c->close =
+                    script->close < WORLD_CLOSES ? script->close : dice_below(&world->dice, WORLD_CLOSES);
                 s->close = c->close;
                 s->is_server = true;
                 c->stream = s->peer_stream = dice_roll(&world->dice);
@@ -426,6 +458,26 @@ static void judge(struct world *world, unsigned i)
         world->result->whole++;
 }
 
+/* Each end has counted what the wire and its owners have seen. */
+static void judge_counters(struct world *world)
+{
+        const struct link_stats *stats = &world->result->link;
+
+        for (unsigned end = 0; end < 2; end++) {
+                const uint64_t *counters = world->result->counters[end];
+                enum link_way out = end == CLIENT ? LINK_UP : LINK_DOWN,
+                              in = end == CLIENT ? LINK_DOWN : LINK_UP;
+
+                if (counters[COUNTER_tcp_segments_out] != stats->sent[out] ||
+                    counters[COUNTER_tcp_segments_in] != stats->delivered[in])
+                        wrong(world, "segments are miscounted");
+        }
+        if (world->result->counters[SERVER][COUNTER_tcp_accepted] != world->opened[SERVER] ||
+            world->result->counters[CLIENT][COUNTER_tcp_connects] != world->script->connections ||
+            world->opened[CLIENT] > world->script->connections)
+                wrong(world, "connections are miscounted");
+}
+
 static void make_endpoints(struct world *world)
 {
         const struct world_script *script = world->script;
@@ -463,7 +515,9 @@ void world_run(struct rte_mempool *pool, const struct world_script *script, stru
         world->pool = pool;
         world->dice.state = script->seed;
         world->now_us = 1000000 + dice_below(&world->dice, 1u << 31);
-        world->link = link_new(pool, &script->profile, dice_roll(&world->dice), script->trace);
+        world->witness = witness_new(true);
+        world->link = link_new(pool, &script->profile, script->syncache_max ? NULL : world->witness,
+                               dice_roll(&world->dice), script->trace);
         make_endpoints(world);
         tcp_tick(world->tcp[0], world->now_us);
         tcp_tick(world->tcp[1], world->now_us);
@@ -490,9 +544,11 @@ void world_run(struct rte_mempool *pool, const struct world_script *script, stru
         for (unsigned i = 0; i < script->connections; i++)
                 judge(world, i);
         ret->link = *link_stats(world->link);
+        judge_counters(world);
         tcp_free(world->tcp[0]);
         tcp_free(world->tcp[1]);
         link_free(world->link);
+        witness_free(world->witness);
         free(world);
         if (rte_mempool_in_use_count(pool) != 0 && !ret->wrong)
                 ret->wrong = "packets are left over";

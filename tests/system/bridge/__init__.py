@@ -20,8 +20,8 @@ import labs
 PROGRAM = os.path.join(labs.BUILD, "tests", "system", "bridge", "bridge")
 
 # The network of the issue: 5 % loss each way, and all the rest that a packet can meet.
-BAD = {"delay": 3000, "jitter": 2000, "loss": 40, "burst": 5, "burst_len": 4, "reorder": 50, "duplicate": 20,
-       "corrupt": 10}
+BAD = {"delay": 3000, "jitter": 2000, "loss": 40, "good_to_bad": 5, "bad_to_good": 400, "bad_loss": 1000, "reorder": 50,
+       "duplicate": 20, "corrupt": 10}
 
 _ADDRESSES = {
     "front": [f"{n.CLIENT4}/16", f"{n.CLIENT6}/64"],

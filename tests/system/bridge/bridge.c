@@ -6,8 +6,9 @@
  *
  *     bridge --a DEVICE --b DEVICE [--seed N] [--seconds N]
  *
- *     profile [delay=US] [jitter=US] [loss=PERMILLE] [burst=PERMILLE] [burst_len=N] [duplicate=PERMILLE]
- *             [reorder=PERMILLE] [corrupt=PERMILLE] [bytes_ms=N] [queue_ms=N]   what is not given is 0
+ *     profile [delay=US] [jitter=US] [loss=PERMILLE] [good_to_bad=PERMILLE] [bad_to_good=PERMILLE]
+ *             [bad_loss=PERMILLE] [duplicate=PERMILLE] [reorder=PERMILLE] [corrupt=PERMILLE] [bytes_ms=N]
+ *             [queue_ms=N]                           what is not given is 0
  *     drop ab|ba FLAGS MIN MAX COUNT PORT            the next COUNT segments with these flags (S, A, F, R or
  *     window ab|ba FLAGS MIN MAX COUNT PORT WINDOW   "any") and MIN to MAX bytes; PORT 0 is any
  *     clear                                          all such rules
@@ -156,8 +157,9 @@ static bool cmd_profile(struct bridge *bridge, char **save)
                 { "delay", &profile.delay_us, 10000000 },
                 { "jitter", &profile.jitter_us, 10000000 },
                 { "loss", &profile.loss, 1000 },
-                { "burst", &profile.burst, 1000 },
-                { "burst_len", &profile.burst_len, 1000 },
+                { "good_to_bad", &profile.good_to_bad, 1000 },
+                { "bad_to_good", &profile.bad_to_good, 1000 },
+                { "bad_loss", &profile.bad_loss, 1000 },
                 { "duplicate", &profile.duplicate, 1000 },
                 { "reorder", &profile.reorder, 1000 },
                 { "corrupt", &profile.corrupt, 1000 },

@@ -26,7 +26,7 @@ struct wire {
         struct wire_stats stats;
         struct wire_rule rules[WIRE_RULES_MAX];
         unsigned rules_len;
-        uint32_t burst_left[2];
+        bool is_bad[2];
         uint64_t free_at_us[2]; /* per direction, with a rate: when the wire is free again */
         uint64_t serial;
         uint32_t last; /* slot that wire_receive() gave out, or FLIGHT_MAX */
@@ -59,7 +59,7 @@ void wire_free(struct wire *wire)
 void wire_profile_set(struct wire *wire, const struct link_profile *profile)
 {
         wire->profile = *profile;
-        wire->burst_left[0] = wire->burst_left[1] = 0;
+        wire->is_bad[0] = wire->is_bad[1] = false;
 }
 
 bool wire_rule_add(struct wire *wire, const struct wire_rule *rule)
@@ -142,14 +142,11 @@ static bool is_lost(struct wire *wire, unsigned direction)
 {
         const struct link_profile *profile = &wire->profile;
 
-        if (wire->burst_left[direction] > 0) {
-                wire->burst_left[direction]--;
+        if (profile->good_to_bad &&
+            dice_permille(&wire->dice, wire->is_bad[direction] ? profile->bad_to_good : profile->good_to_bad))
+                wire->is_bad[direction] = !wire->is_bad[direction];
+        if (profile->good_to_bad && wire->is_bad[direction] && dice_permille(&wire->dice, profile->bad_loss))
                 return true;
-        }
-        if (dice_permille(&wire->dice, profile->burst)) {
-                wire->burst_left[direction] = dice_below(&wire->dice, profile->burst_len);
-                return true;
-        }
         return dice_permille(&wire->dice, profile->loss);
 }
 
