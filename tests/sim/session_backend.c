@@ -33,6 +33,7 @@ enum fault {
         FAULT_5XX,
         FAULT_421,
         FAULT_GARBAGE,
+        FAULT_ODD, /* a code that is none of this command's, and no refusal */
         FAULTS,
 };
 
@@ -47,6 +48,8 @@ struct connection {
         uint64_t wait_until_us; /* reads and says nothing before */
         char late[128];         /* what it says then */
         unsigned client_port, client, message;
+        unsigned recipients;         /* accepted for this message, as bits */
+        struct sim_attempt *attempt; /* of this message, once it is whole */
         size_t len;
         char text[SIM_LINE_MAX]; /* not yet parsed */
         char *data;
@@ -54,6 +57,11 @@ struct connection {
 };
 
 struct sim_backends {
+        struct outage {
+                struct addr addr;
+                uint64_t from_us, until_us;
+                bool is_out;
+        } outage[2];
         unsigned used;
         struct connection connection[SIM_BACKENDS_MAX];
 };
@@ -62,7 +70,17 @@ struct sim_backends *sim_backends_new(struct sim_world *world)
 {
         struct sim_backends *backends = calloc(1, sizeof(*backends));
 
-        BUG_ON(!backends || !world);
+        BUG_ON(!backends);
+        for (unsigned i = 0; i < ARRAY_LEN(backends->outage); i++) {
+                struct outage *outage = &backends->outage[i];
+
+                BUG_ON(addr_parse(i == 0 ? "198.19.0.10" : "198.19.0.11", &outage->addr) < 0);
+                outage->from_us = outage->until_us = UINT64_MAX;
+                if (!world->script->outages || dice_below(&world->dice, 2))
+                        continue;
+                outage->from_us = world->now_us + dice_below(&world->dice, 900000000);
+                outage->until_us = outage->from_us + dice_below(&world->dice, 400000000);
+        }
         return backends;
 }
 
@@ -138,6 +156,11 @@ static bool answer(struct sim_world *world, struct connection *b, enum stage sta
         case FAULT_GARBAGE:
                 say(world, b, "what\r\n");
                 return false;
+        case FAULT_ODD:
+                say(world, b,
+                    stage == STAGE_DATA || dice_below(&world->dice, 2) ? "299 2.0.0 as you like\r\n"
+                                                                       : "354 more\r\n");
+                return false;
         default:
                 say(world, b, right);
                 wait_some(world, b);
@@ -145,23 +168,32 @@ static bool answer(struct sim_world *world, struct connection *b, enum stage sta
         }
 }
 
-/* The whole message is there: write it down. */
-static void keep(struct sim_world *world, struct connection *b)
+static struct sim_attempt *find_attempt(struct sim_world *world, const struct connection *b)
 {
-        struct sim_attempt *attempt = NULL;
-        size_t len = 0;
-        char *want;
-
         for (unsigned i = 0; i < world->attempts; i++)
                 if (world->attempt[i].port == b->client_port && world->attempt[i].client == b->client &&
                     world->attempt[i].message == b->message)
-                        attempt = &world->attempt[i];
+                        return &world->attempt[i];
+        return NULL;
+}
+
+/* The whole message is there: write it down. */
+static void keep(struct sim_world *world, struct connection *b)
+{
+        struct sim_attempt *attempt = b->attempt;
+        size_t len = 0;
+        char *want;
+
         sim_trace(world, "backend keeps %zu bytes of client %u, message %u, port %u", b->data_len, b->client,
                   b->message, b->client_port);
         if (!attempt) {
                 sim_wrong(world, "a message was kept that nobody tried to send", "port %u", b->client_port);
                 return;
         }
+        if (b->recipients == 0 || b->recipients != attempt->taken)
+                sim_wrong(world, "a message was kept for other recipients than its client knows",
+                          "port %u message %u: %x, told %x", b->client_port, b->message, b->recipients,
+                          attempt->taken);
         attempt->kept++;
         attempt->is_certain = !b->has_fault && b->reset_at_us == 0;
         if (!attempt->sent_whole)
@@ -177,6 +209,8 @@ static void keep(struct sim_world *world, struct connection *b)
 
 static void line(struct sim_world *world, struct connection *b, const char *text)
 {
+        char right[64];
+
         if (strncmp(text, "EHLO ", 5) == 0) {
                 answer(world, b, STAGE_EHLO,
                        "250-back\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250 XCLIENT NAME ADDR PORT "
@@ -189,9 +223,14 @@ static void line(struct sim_world *world, struct connection *b, const char *text
         } else if (strncmp(text, "MAIL FROM:<c", 12) == 0) {
                 if (sscanf(text, "MAIL FROM:<c%u.m%u@", &b->client, &b->message) != 2)
                         sim_wrong(world, "a backend was told an unknown sender", "%.100s", text);
+                b->recipients = 0;
                 answer(world, b, STAGE_MAIL, "250 2.1.0 sender ok\r\n");
         } else if (strncmp(text, "RCPT TO:<u", 10) == 0) {
-                answer(world, b, STAGE_RCPT, "250 2.1.5 recipient ok\r\n");
+                unsigned number = (unsigned)atoi(text + 10);
+
+                snprintf(right, sizeof(right), "250 2.1.5 u%u is welcome\r\n", number);
+                if (answer(world, b, STAGE_RCPT, right))
+                        b->recipients |= 1u << number;
         } else if (strcmp(text, "DATA") == 0) {
                 b->data_len = 0;
                 b->in_data = answer(world, b, STAGE_DATA, "354 go\r\n");
@@ -205,18 +244,32 @@ static void line(struct sim_world *world, struct connection *b, const char *text
         }
 }
 
+/* What a fault says to the message. */
+static uint16_t code_of(enum fault fault)
+{
+        return fault == FAULT_4XX ? 450 : fault == FAULT_5XX ? 550 : fault == FAULT_421 ? 421 : 0;
+}
+
 static void end_of_message(struct sim_world *world, struct connection *b)
 {
+        char right[64];
+
         b->in_data = false;
+        b->attempt = find_attempt(world, b);
         if (b->has_fault && !b->fault_done && b->fault_stage == STAGE_DOT && b->fault != FAULT_SLOW &&
             b->fault != FAULT_PAUSE) {
+                if (b->attempt)
+                        b->attempt->said = code_of(b->fault);
                 answer(world, b, STAGE_DOT, "");
                 return;
         }
         keep(world, b);
+        if (b->attempt)
+                b->attempt->said = 250;
+        snprintf(right, sizeof(right), "250 2.0.0 kept c%u.m%u.p%u\r\n", b->client, b->message,
+                 b->client_port);
         /* Having kept it, a server may fail in any way but by saying that it has not. */
-        answer(world, b, b->has_fault && b->fault_stage == STAGE_DOT ? STAGE_DOT : STAGE_KEPT,
-               "250 2.0.0 kept\r\n");
+        answer(world, b, b->has_fault && b->fault_stage == STAGE_DOT ? STAGE_DOT : STAGE_KEPT, right);
 }
 
 /* One line of the message, with its CR LF; only CR LF . CR LF ends it. */
@@ -313,8 +366,24 @@ void sim_backends_event(struct sim_world *world, const struct tcp_event *event)
                 leave(world, b, event->bits & TCP_EV_FINAL || b->is_hung);
 }
 
+/* A server that is out refuses connections; those that it has go on. */
+static void follow_outages(struct sim_world *world)
+{
+        for (unsigned i = 0; i < ARRAY_LEN(world->backends->outage); i++) {
+                struct outage *outage = &world->backends->outage[i];
+                bool is_out = world->now_us >= outage->from_us && world->now_us < outage->until_us;
+
+                if (is_out == outage->is_out)
+                        continue;
+                outage->is_out = is_out;
+                BUG_ON(is_out ? tcp_unlisten(world->backend_tcp, &outage->addr, 25) < 0
+                              : tcp_listen(world->backend_tcp, &outage->addr, 25, 0) < 0);
+        }
+}
+
 void sim_backends_act(struct sim_world *world)
 {
+        follow_outages(world);
         for (unsigned i = 0; i < world->backends->used; i++) {
                 struct connection *b = &world->backends->connection[i];
 

@@ -43,6 +43,7 @@ struct client {
         struct tcp_handle conn;
         uint16_t port;
         bool is_open, is_pipelining, is_silent;
+        bool waits_for_end; /* has been told goodbye, and wants to see the end */
         bool has_whim;
         enum whim whim;
         enum stage whim_stage;
@@ -51,6 +52,7 @@ struct client {
         uint64_t death_us, alive_us; /* in between nothing passes in one direction */
         bool death_to_client;
         enum stage expect[EXPECTS_MAX]; /* replies to come */
+        unsigned about[EXPECTS_MAX];    /* which recipient */
         unsigned expects;
         uint32_t tried;              /* messages of this connection, as bits */
         struct sim_attempt *attempt; /* the message under way */
@@ -110,7 +112,8 @@ struct sim_clients *sim_clients_new(struct sim_world *world)
                 snprintf(text, sizeof(text), "198.18.%u.1", 10 + i);
                 BUG_ON(addr_parse(text, &c->addr) < 0);
                 c->number = i;
-                c->messages = 1 + dice_below(&world->dice, SIM_MESSAGES_MAX);
+                c->messages = 1 + dice_below(&world->dice, world->script->messages ? world->script->messages
+                                                                                   : SIM_MESSAGES_MAX);
                 c->next_us = world->now_us + dice_below(&world->dice, 20000000);
         }
         return clients;
@@ -201,7 +204,7 @@ static void connect_now(struct sim_world *world, struct client *c)
         c->connections++;
         c->next_us = 0;
         c->is_open = true;
-        c->is_silent = c->in_body = false;
+        c->is_silent = c->in_body = c->waits_for_end = false;
         c->is_pipelining = dice_below(dice, 2);
         c->len = 0;
         c->tried = 0;
@@ -225,7 +228,20 @@ static void connect_now(struct sim_world *world, struct client *c)
 static void expect(struct client *c, enum stage stage)
 {
         BUG_ON(c->expects == EXPECTS_MAX);
+        c->about[c->expects] = 0;
         c->expect[c->expects++] = stage;
+}
+
+/* The reply that came is the answer to the oldest command. */
+static enum stage take_expected(struct client *c, unsigned *ret_about)
+{
+        enum stage stage = c->expect[0];
+
+        *ret_about = c->about[0];
+        c->expects--;
+        memmove(c->expect, c->expect + 1, c->expects * sizeof(c->expect[0]));
+        memmove(c->about, c->about + 1, c->expects * sizeof(c->about[0]));
+        return stage;
 }
 
 /* Say a command whose reply is awaited. False: the connection is over, or the client says no more. */
@@ -246,7 +262,10 @@ static bool say_recipient(struct sim_world *world, struct client *c, unsigned wh
         char text[64];
 
         snprintf(text, sizeof(text), "RCPT TO:<u%u@example.org>\r\n", which);
-        return say(world, c, STAGE_RCPT, text);
+        if (!say(world, c, STAGE_RCPT, text))
+                return false;
+        c->about[c->expects - 1] = which;
+        return true;
 }
 
 /* The next message that this connection has not tried, or goodbye. */
@@ -263,7 +282,9 @@ static void next_message(struct sim_world *world, struct client *c)
                         continue;
                 c->tried |= 1u << i;
                 c->attempt = &world->attempt[world->attempts++];
-                *c->attempt = (struct sim_attempt){ .client = c->number, .message = i, .port = c->port };
+                *c->attempt = (struct sim_attempt){
+                        .client = c->number, .message = i, .port = c->port, .nth = c->connections
+                };
                 c->data = sim_message(world->script, c->number, i, &c->data_len);
                 c->data_sent = 0;
                 memcpy(c->data + c->data_len, ".\r\n", 3);
@@ -314,45 +335,58 @@ static void send_body(struct sim_world *world, struct client *c)
         has_whim(world, c, STAGE_DOT);
 }
 
-static void note_message(struct client *c, unsigned code)
+/* What a reply says about the message, whether the client goes on or not. text: all of it. */
+static void note_reply(struct sim_world *world, struct client *c, enum stage stage, unsigned about,
+                       unsigned code, const char *text)
 {
-        c->attempt->told = (uint16_t)code;
-        if (code == 250)
-                c->message[c->attempt->message] = MESSAGE_TAKEN;
-        else if (code >= 500)
-                c->message[c->attempt->message] = MESSAGE_REFUSED;
-}
+        struct sim_attempt *attempt = c->attempt;
+        char want[64];
 
-/* A silent client hears all the same. */
-static void note_reply(struct client *c, unsigned code)
-{
-        enum stage stage = c->expect[0];
-
-        if (c->expects == 0)
+        if (stage == STAGE_RCPT && code == 250) {
+                snprintf(want, sizeof(want), " u%u is welcome", about);
+                if (!strstr(text, want))
+                        sim_wrong(world, "a reply to another command", "port %u, recipient %u: %.60s",
+                                  c->port, about, text);
+                if (attempt)
+                        attempt->taken |= 1u << about;
+        }
+        if (stage != STAGE_DOT)
                 return;
-        memmove(c->expect, c->expect + 1, --c->expects * sizeof(c->expect[0]));
-        if (stage == STAGE_DOT)
-                note_message(c, code);
+        attempt->told = (uint16_t)code;
+        if (code == 250) {
+                snprintf(want, sizeof(want), " kept c%u.m%u.p%u", c->number, attempt->message, c->port);
+                if (!strstr(text, want))
+                        sim_wrong(world, "a reply to another message", "port %u, message %u: %.60s", c->port,
+                                  attempt->message, text);
+                c->message[attempt->message] = MESSAGE_TAKEN;
+        } else if (code >= 500) {
+                c->message[attempt->message] = MESSAGE_REFUSED;
+        }
 }
 
-static void take_reply(struct sim_world *world, struct client *c, unsigned code)
+static void take_reply(struct sim_world *world, struct client *c, unsigned code, const char *text)
 {
         enum stage stage;
+        unsigned about;
 
-        c->deadline_us = world->now_us + PATIENCE_US;
         if (c->expects == 0) {
-                /* Only goodbye may come unasked: a 421, or a refusal of a message in its middle. */
-                if (code < 400)
-                        sim_wrong(world, "a reply to nothing", "port %u: %u", c->port, code);
-                leave(world, c, false);
+                /* Only goodbye may come unasked, and nothing after it. */
+                if (code != 421 || c->waits_for_end)
+                        sim_wrong(world, "a reply to nothing", "port %u: %.60s", c->port, text);
+                if (!c->is_silent)
+                        leave(world, c, false);
                 return;
         }
-        stage = c->expect[0];
-        memmove(c->expect, c->expect + 1, --c->expects * sizeof(c->expect[0]));
+        stage = take_expected(c, &about);
+        note_reply(world, c, stage, about, code, text);
+        if (c->is_silent)
+                return;
+        c->deadline_us = world->now_us + PATIENCE_US;
         sim_trace(world, "client %u port %u: stage %u is told %u", c->number, c->port, stage, code);
         if (stage == STAGE_DOT) {
-                note_message(c, code);
                 next_message(world, c);
+        } else if (stage == STAGE_QUIT && c->number % 2) {
+                c->waits_for_end = true;
         } else if (code == 421 || stage == STAGE_QUIT) {
                 leave(world, c, false);
         } else if (stage == STAGE_BANNER && code == 220) {
@@ -392,7 +426,7 @@ static void read_replies(struct sim_world *world, struct client *c)
         while (c->is_open) {
                 uint32_t got = tcp_recv_copy(world->client_tcp, c->conn, c->text + c->len,
                                              (uint32_t)(sizeof(c->text) - c->len));
-                char *end;
+                char *end, text[200];
                 unsigned code;
                 bool is_last;
 
@@ -409,12 +443,11 @@ static void read_replies(struct sim_world *world, struct client *c)
                 if (code < 200 || code > 599)
                         sim_wrong(world, "a client was told what is not SMTP", "port %u: %.40s", c->port,
                                   c->text);
+                snprintf(text, sizeof(text), "%.*s", (int)(end - c->text), c->text);
                 c->len -= (size_t)(end + 2 - c->text);
                 memmove(c->text, end + 2, c->len);
-                if (is_last && c->is_silent)
-                        note_reply(c, code);
-                else if (is_last)
-                        take_reply(world, c, code);
+                if (is_last)
+                        take_reply(world, c, code, text);
         }
 }
 

@@ -2,8 +2,10 @@
 /*
  * Whole sessions over bad networks, in simulated time: what was acknowledged was kept, once and unchanged.
  *
- *   session_sim_test seeds [FIRST [COUNT]]
- *   session_sim_test seed N                 one of them, with a trace of every packet
+ *   session_sim_test seeds [FIRST [COUNT]]  scripts made from seeds; 10,000 where GREYLINE_LONG is set
+ *   session_sim_test masks WINDOW           a session, once for every set of losses among 12 of its packets: client,
+ *                                           message, server or acceptance say which
+ *   session_sim_test seed N | mask WINDOW N one of them, with a trace of every packet
  *
  * A failure prints the command that replays it. The same number is the same run, on any machine.
  */
@@ -17,6 +19,8 @@
 
 #include "dataplane/port/pool.h"
 #include "tests/sim/session_world.h"
+
+#define MASK_PACKETS 12
 
 static const struct {
         const char *name;
@@ -44,6 +48,18 @@ static const struct {
             .reorder = 60,
             .corrupt = 20 },
           true },
+        { "path shrinks",
+          { .delay_us = 10000, .jitter_us = 500, .loss = 5, .mtu_later = 1280, .mtu_later_us = 60000 },
+          false },
+        { "narrow path", { .delay_us = 5000, .jitter_us = 100, .mtu = 1300 }, false },
+        { "a while deaf",
+          { .delay_us = 10000,
+            .jitter_us = 500,
+            .mark = 100,
+            .dead_from_us = 90000,
+            .dead_until_us = 20000000,
+            .dead_way = LINK_UP },
+          true },
 };
 
 static struct rte_mempool *pool;
@@ -66,10 +82,12 @@ static void script_of(uint64_t seed, struct sim_script *script, const char **ret
         script->packets_held = is_calm || dice_below(&dice, 4) ? 4000 : 60;
         script->legs = is_calm || dice_below(&dice, 4) ? 32 : 2;
         script->greet_delay = dice_below(&dice, 2);
+        script->no_greylist = dice_below(&dice, 8) == 0;
         if (!is_calm) {
                 script->client_faults = dice_below(&dice, 600);
                 script->backend_faults = dice_below(&dice, 700);
                 script->deaths = dice_below(&dice, 2) ? 0 : 300;
+                script->outages = dice_below(&dice, 3) == 0;
         }
         script->must_deliver = is_calm && !profiles[front].may_break && !profiles[back].may_break;
         *ret_front = profiles[front].name;
@@ -109,6 +127,61 @@ static bool run_seed(uint64_t seed, bool trace, struct totals *totals)
         return result.wrong == NULL;
 }
 
+/* The places of a session where losses are tried, packet by packet. */
+static const struct {
+        const char *name;
+        bool is_back;
+        uint64_t after;
+} windows[] = {
+        { "client", false, 0 },     /* the client's handshake, the greeting, the first commands */
+        { "message", false, 9 },    /* its message, and the end */
+        { "server", true, 0 },      /* the server's handshake, and the identity */
+        { "acceptance", true, 12 }, /* the message there, and the word about it */
+};
+
+/* One client, one small message, no faults: whatever is lost of twelve packets, it arrives; mostly at once. */
+static bool run_mask(unsigned window, uint64_t mask, bool trace, struct totals *totals)
+{
+        static struct sim_result result;
+        struct sim_script script = {
+                .seed = 3,
+                .front = { .delay_us = 5000 },
+                .back = { .delay_us = 1000 },
+                .clients = 1,
+                .messages = 1,
+                .message_bytes = 3000,
+                .packets_held = 4000,
+                .legs = 4,
+                .no_greylist = true,
+                .must_deliver = true,
+                .trace = trace,
+        };
+        struct link_profile *profile = windows[window].is_back ? &script.back : &script.front;
+
+        profile->drop_mask = mask;
+        profile->drop_after = windows[window].after;
+        sim_run(pool, dir, &script, &result);
+        totals->runs++;
+        totals->messages += result.messages;
+        totals->delivered += result.delivered;
+        totals->attempts += result.attempts;
+        totals->kept += result.kept;
+        totals->packets += result.packets;
+        if (!result.wrong && (result.attempts == 0 || result.kept != 1))
+                result.wrong = "one message was not kept once";
+        /* It takes five lost SYN-ACKs, or answers to them, to lose a handshake. */
+        if (!result.wrong && result.attempts > 1 && __builtin_popcountll(mask) < 5)
+                result.wrong = "it took more than one attempt";
+        if (!result.wrong && !trace)
+                return true;
+        printf("mask %s %" PRIu64 ": %s%s%s; %u attempts, %u kept, %.1f s, %" PRIu64 " packets\n",
+               windows[window].name, mask, result.wrong ? result.wrong : "fine", result.detail[0] ? ": " : "",
+               result.detail, result.attempts, result.kept, (double)result.sim_us / 1e6, result.packets);
+        if (!trace)
+                printf("replay: session_sim_test mask %s %" PRIu64 "\n", windows[window].name, mask);
+        return result.wrong == NULL;
+}
+
 static void start(void)
 {
         char *argv[] = { "session_sim_test", "--no-huge", "--no-shconf", "-m",          "128",  "--no-pci",
@@ -138,16 +211,35 @@ static void remove_files(void)
                 perror(dir);
 }
 
+static unsigned window_of(const char *name)
+{
+        for (unsigned i = 0; i < ARRAY_LEN(windows); i++)
+                if (strcmp(windows[i].name, name) == 0)
+                        return i;
+        printf("no such window\n");
+        exit(2);
+}
+
 int main(int argc, char **argv)
 {
-        bool is_one = argc > 2 && strcmp(argv[1], "seed") == 0;
-        uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
-        uint64_t count = is_one ? 1 : argc > 3 ? strtoull(argv[3], NULL, 10) : 500;
+        const char *what = argc > 1 ? argv[1] : "seeds";
+        bool is_one = strcmp(what, "seed") == 0 || strcmp(what, "mask") == 0,
+             is_mask = strncmp(what, "mask", 4) == 0;
+        const char *numbers = is_mask ? (is_one && argc > 3 ? argv[3] : "0") : argc > 2 ? argv[2] : "0";
+        uint64_t first = strtoull(numbers, NULL, 10), count = getenv("GREYLINE_LONG") ? 10000 : 400;
+        unsigned window = is_mask ? window_of(argc > 2 ? argv[2] : "client") : 0;
         struct totals totals = { 0 };
 
+        if (is_mask)
+                count = 1u << MASK_PACKETS;
+        else if (argc > 3)
+                count = strtoull(argv[3], NULL, 10);
+        if (is_one)
+                count = 1;
         start();
         for (uint64_t i = first; i < first + count && totals.failed < 5; i++)
-                totals.failed += !run_seed(i, is_one, &totals);
+                totals.failed +=
+                    !(is_mask ? run_mask(window, i, is_one, &totals) : run_seed(i, is_one, &totals));
         remove_files();
         printf("%" PRIu64 " runs, %" PRIu64 " of %" PRIu64 " messages delivered, %" PRIu64
                " attempts, %" PRIu64 " kept, %" PRIu64 " of them in the window of RFC 1047, %" PRIu64
@@ -155,8 +247,7 @@ int main(int argc, char **argv)
                totals.runs, totals.delivered, totals.messages, totals.attempts, totals.kept, totals.unsure,
                totals.packets, totals.failed);
         /* A simulation in which nothing happens shows nothing. */
-        return totals.failed ||
-                       (count >= 100 && (totals.delivered < totals.messages / 3 || totals.unsure == 0))
-                   ? 1
-                   : 0;
+        if (!is_mask && count >= 100 && (totals.delivered < totals.messages / 3 || totals.unsure == 0))
+                return 1;
+        return totals.failed ? 1 : 0;
 }

@@ -77,15 +77,16 @@ static void make_policy(struct rig *rig)
             "dns: {resolvers: [127.0.0.1]}\n"
             "pools: {main: {identity: xclient, servers: [{address: 198.19.0.10}, {address: 198.19.0.11}]}}\n"
             "domains: {example.org: {pool: main}}\n"
-            "policies: {default: {greylist: {block: 4m, window: 360m}}}\n";
+            "policies: {default: {greylist: {enabled: %s, block: 4m, window: 360m}}}\n";
         static struct policy_errors errors;
         const struct policy_options options = { .generation = 1, .now_sec = (uint32_t)(WALL_US / 1000000) };
-        char yaml[1500];
+        char text[1200], yaml[1500];
         void *image = NULL;
         size_t len = 0;
 
+        snprintf(text, sizeof(text), site, rig->world.script->no_greylist ? "false" : "true");
         snprintf(yaml, sizeof(yaml), "%slisteners: [{name: mx, front: [198.18.0.25], greet_delay: %s}]\n",
-                 site, rig->world.script->greet_delay ? "3s" : "0s");
+                 text, rig->world.script->greet_delay ? "3s" : "0s");
         if (policy_compile_text("sim.yaml", yaml, strlen(yaml), NULL, &options, &errors, &image, &len) < 0) {
                 printf("%s\n", errors.text[0]);
                 abort();
@@ -387,7 +388,7 @@ static void judge_attempts(struct rig *rig)
 {
         struct sim_world *world = &rig->world;
         const uint64_t *counters = rig->counters[0];
-        unsigned unsure_gone = 0, unsure_lost = 0, certain_gone = 0;
+        unsigned unsure_gone = 0, unsure_lost = 0, certain_gone = 0, told = 0, deaf = 0, put_off = 0;
 
         for (unsigned i = 0; i < world->attempts; i++) {
                 const struct sim_attempt *a = &world->attempt[i];
@@ -399,6 +400,15 @@ static void judge_attempts(struct rig *rig)
                 if (a->told == 250 && a->kept == 0)
                         sim_wrong(world, "a message was acknowledged and not kept", "port %u message %u",
                                   a->port, a->message);
+                if (a->told >= 500 && a->told != a->said && a->said != 0)
+                        sim_wrong(world, "a message was refused with another word than the server's",
+                                  "port %u message %u: %u, %u", a->port, a->message, a->told, a->said);
+                if (a->kept > 0 && a->nth == 1 && !world->script->no_greylist)
+                        sim_wrong(world, "a message was kept that its client has not tried again",
+                                  "port %u message %u", a->port, a->message);
+                told += a->told == 250;
+                deaf += a->is_deaf;
+                put_off += a->said >= 500 && a->told != 0 && a->told < 500;
                 if (a->told >= 500 && a->kept > 0)
                         sim_wrong(world, "a message was refused for good and kept", "port %u message %u",
                                   a->port, a->message);
@@ -409,6 +419,15 @@ static void judge_attempts(struct rig *rig)
                         unsure_lost++;
         }
         world->result->unsure = unsure_gone + unsure_lost;
+        if (counters[COUNTER_messages_accepted] > told + deaf + counters[COUNTER_messages_ambiguous])
+                sim_wrong(world, "more was accepted than was told or is counted as in doubt",
+                          "%u, told %u, in doubt %u", (unsigned)counters[COUNTER_messages_accepted], told,
+                          (unsigned)counters[COUNTER_messages_ambiguous]);
+        if (told > counters[COUNTER_messages_accepted])
+                sim_wrong(world, "more was told to be accepted than is counted", "%u", told);
+        if (put_off > counters[COUNTER_backend_lost])
+                sim_wrong(world, "more was put off that a server refused for good than servers were lost",
+                          "%u", put_off);
         /* The window of RFC 1047: the backend was lost after it had all, or the client before it was told. */
         if (unsure_lost > counters[COUNTER_backend_lost])
                 sim_wrong(world, "more was kept and put off than backends were lost", "%u", unsure_lost);

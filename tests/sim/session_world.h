@@ -26,6 +26,7 @@ struct sim_script {
         uint64_t seed;
         struct link_profile front, back;
         unsigned clients;
+        unsigned messages;       /* of one client, at most; 0: SIM_MESSAGES_MAX */
         uint32_t message_bytes;  /* the most */
         unsigned client_faults;  /* permille of connections */
         unsigned backend_faults; /* permille of backend connections */
@@ -33,6 +34,8 @@ struct sim_script {
         uint32_t packets_held;   /* of our endpoint */
         uint32_t legs;
         bool greet_delay, trace;
+        bool no_greylist;
+        bool outages;      /* a server takes no connections for a while */
         bool must_deliver; /* nothing is so bad that a message may not arrive in the end */
 };
 
@@ -51,6 +54,9 @@ struct sim_attempt {
         bool sent_whole; /* the last byte, dot included, was given to the client's endpoint */
         bool is_deaf;    /* the client closed in order and let its endpoint acknowledge whatever came */
         bool is_certain; /* the server that kept it said so, and does nothing wrong */
+        unsigned nth;    /* connection of this client, from 1 */
+        unsigned taken;  /* recipients that the client was told to be accepted, as bits */
+        uint16_t said;   /* what a server said to the message, 0: nothing */
         uint16_t told;   /* the reply to the message, 0: none was seen */
         unsigned kept;   /* by backends */
 };

@@ -2,7 +2,7 @@
 /*
  * Runs the endpoint against itself over a bad network, in simulated time.
  *
- *   sim_test seeds [FIRST [COUNT]]    scripts made from seeds
+ *   sim_test seeds [FIRST [COUNT]]    scripts made from seeds; 10,000 where GREYLINE_LONG is set
  *   sim_test masks                    a short dialogue, once for every set of losses among its first 12 packets
  *   sim_test seed N | mask N          one of them, with a trace of every packet
  *
@@ -50,6 +50,22 @@ static const struct {
             .reorder = 60,
             .corrupt = 20 },
           true },
+        { "path shrinks",
+          { .delay_us = 10000, .jitter_us = 500, .loss = 5, .mtu_later = 1280, .mtu_later_us = 60000 },
+          false },
+        { "narrow path", { .delay_us = 5000, .jitter_us = 100, .mtu = 1300 }, false },
+        { "a while deaf",
+          { .delay_us = 10000,
+            .jitter_us = 500,
+            .mark = 100,
+            .dead_from_us = 90000,
+            .dead_until_us = 20000000,
+            .dead_way = LINK_UP },
+          true },
+        { "dies",
+          { .delay_us = 10000, .jitter_us = 500, .loss = 10, .dead_from_us = 250000, .dead_way = LINK_DOWN },
+          true },
+        { "black hole", { .delay_us = 10000, .mtu = 1300, .mtu_silent = true }, true },
 };
 
 static struct rte_mempool *pool;
@@ -150,7 +166,7 @@ int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "seeds";
         uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
-        uint64_t count = argc > 3 ? strtoull(argv[3], NULL, 10) : 480;
+        uint64_t count = argc > 3 ? strtoull(argv[3], NULL, 10) : getenv("GREYLINE_LONG") ? 10000 : 480;
         uint64_t whole = 0, broken = 0, failed = 0;
 
         start_eal();
