@@ -39,7 +39,7 @@ enum fault {
 
 struct connection {
         struct tcp_handle conn;
-        bool is_over, is_hung, in_data, fault_done, has_fault, eof;
+        bool is_over, is_hung, in_data, in_transaction, fault_done, has_fault, eof;
         enum stage fault_stage;
         enum fault fault;
         uint32_t fault_at;      /* bytes of the message, of STAGE_BODY */
@@ -223,8 +223,11 @@ static void line(struct sim_world *world, struct connection *b, const char *text
         } else if (strncmp(text, "MAIL FROM:<c", 12) == 0) {
                 if (sscanf(text, "MAIL FROM:<c%u.m%u@", &b->client, &b->message) != 2)
                         sim_wrong(world, "a backend was told an unknown sender", "%.100s", text);
+                if (b->in_transaction)
+                        sim_wrong(world, "a backend was told a sender in the middle of a transaction",
+                                  "%.100s", text);
                 b->recipients = 0;
-                answer(world, b, STAGE_MAIL, "250 2.1.0 sender ok\r\n");
+                b->in_transaction = answer(world, b, STAGE_MAIL, "250 2.1.0 sender ok\r\n");
         } else if (strncmp(text, "RCPT TO:<u", 10) == 0) {
                 unsigned number = (unsigned)atoi(text + 10);
 
@@ -235,6 +238,7 @@ static void line(struct sim_world *world, struct connection *b, const char *text
                 b->data_len = 0;
                 b->in_data = answer(world, b, STAGE_DATA, "354 go\r\n");
         } else if (strcmp(text, "RSET") == 0) {
+                b->in_transaction = false;
                 answer(world, b, STAGE_RSET, "250 2.0.0 reset\r\n");
         } else if (strcmp(text, "QUIT") == 0) {
                 say(world, b, "221 2.0.0 bye\r\n");
@@ -254,7 +258,7 @@ static void end_of_message(struct sim_world *world, struct connection *b)
 {
         char right[64];
 
-        b->in_data = false;
+        b->in_data = b->in_transaction = false;
         b->attempt = find_attempt(world, b);
         if (b->has_fault && !b->fault_done && b->fault_stage == STAGE_DOT && b->fault != FAULT_SLOW &&
             b->fault != FAULT_PAUSE) {
@@ -361,6 +365,8 @@ void sim_backends_event(struct sim_world *world, const struct tcp_event *event)
                 return;
         b->idle_us = world->now_us + IDLE_US;
         read_all(world, b);
+        if (b->in_data && !b->is_over && !b->is_hung && !b->eof && event->bits & TCP_EV_EOF)
+                sim_wrong(world, "a half message was ended in order", "port %u", b->client_port);
         b->eof |= (event->bits & (TCP_EV_EOF | TCP_EV_FINAL)) != 0;
         if (event->bits & TCP_EV_FINAL || (b->eof && !b->is_over && world->now_us >= b->wait_until_us))
                 leave(world, b, event->bits & TCP_EV_FINAL || b->is_hung);

@@ -27,7 +27,8 @@ struct half {
         uint32_t isn;
         uint32_t sent;  /* the highest end */
         uint32_t fin;   /* where the FIN is */
-        bool has_scale; /* in its SYN as it arrived */
+        uint32_t mss;   /* in its SYN as it arrived, 0: not yet */
+        bool has_scale; /* there as well */
         uint8_t scale;
         /* Of the other's bytes: */
         bool has_acked;
@@ -258,6 +259,10 @@ static void check_data(struct witness *witness, const struct segment *segment, u
         uint32_t heard_ack = segment->to->heard_ack, heard_edge = segment->to->heard_edge;
 
         if (segment->len > 0 && !is_syn) {
+                /* RFC 6691: the option does not count the options, the payload does. */
+                if (segment->to->mss && segment->len + header->header_len - TCP_HEADER_MIN > segment->to->mss)
+                        wrong(witness, segment->flow, segment->which,
+                              "its segment is longer than the other end takes");
                 if (end > heard_edge && segment->len > 1)
                         wrong(witness, segment->flow, segment->which, "it sends beyond the window");
                 /* Whatever has arrived may have been told by a duplicate ACK or SACK, and be no more in flight. */
@@ -320,6 +325,7 @@ void witness_delivered(struct witness *witness, struct packet *packet, uint64_t 
         end = start + segment.len + !!(header->flags & TCP_FLAG_SYN) + !!(header->flags & TCP_FLAG_FIN);
         if (header->flags & TCP_FLAG_SYN) {
                 from->has_isn_arrived = true;
+                from->mss = header->mss ? header->mss : TCP_MSS_DEFAULT_V4;
                 from->has_scale = header->has_scale;
                 from->scale = header->scale;
         }

@@ -5,7 +5,7 @@
  *
  *   acknowledge, or report by SACK, what has not reached it; take an acknowledgement back
  *   move the right edge of its window to the left (RFC 9293 SHLD-14)
- *   send beyond the window it was told, probes of one byte excepted
+ *   send beyond the window it was told, probes of one byte excepted, or longer segments than it was told (RFC 6691)
  *   have more in flight than an initial window and all that was acknowledged allow (RFC 5681, 6928)
  *   send anything after its FIN, or move the FIN
  *   send its first unacknowledged byte again and again without backing off (RFC 6298 5.5)

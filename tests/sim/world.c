@@ -15,6 +15,7 @@
 #define TALK_TURNS      5
 #define PORT            25
 #define GIVE_UP_US      (60ull * 1000000) /* a client that hears nothing at all for so long goes away */
+#define TIMEWAIT_US     (60ull * 1000000)
 #define END_US          (3ull * 3600 * 1000000)
 
 enum fate {
@@ -36,6 +37,7 @@ struct side {
         uint64_t pause_until_us;      /* does not read before */
         uint64_t abort_at_us;         /* 0: never */
         uint64_t heard_us;
+        uint64_t over_us; /* when its fate was known, 0: not yet */
         uint32_t events;
 };
 
@@ -48,7 +50,7 @@ struct world {
         struct witness *witness;
         uint64_t opened[2]; /* connections that each end has said to be open */
         struct dice dice;
-        uint64_t now_us;
+        uint64_t now_us, began_us;
         struct side side[2][CONNECTIONS_MAX];
         uint16_t client_port[CONNECTIONS_MAX];
 };
@@ -389,6 +391,12 @@ static void step(struct world *world)
         run_owners(world);
         transmit(world);
         check(world);
+        for (unsigned i = 0; i < 2 * CONNECTIONS_MAX; i++) {
+                struct side *side = &world->side[i % 2][i / 2];
+
+                if (side->fate != FATE_RUNNING && side->over_us == 0)
+                        side->over_us = world->now_us;
+        }
 }
 
 static void open_all(struct world *world)
@@ -433,6 +441,35 @@ static void open_all(struct world *world)
         }
 }
 
+/*
+ * How long a connection may take on a link that loses nothing, whose owners read at once: some round trips, as many more
+ * as the smallest window is filled, and the delays of ACKs. 0: no word about that.
+ */
+static uint64_t time_allowed_us(const struct world_script *script, uint64_t bytes)
+{
+        const struct link_profile *p = &script->profile;
+        uint64_t round_us = 2ull * (p->delay_us + p->jitter_us) + 50000,
+                 window = script->window_bytes ? script->window_bytes : 8192;
+
+        if (p->loss || p->good_to_bad || p->corrupt || p->reorder || p->duplicate || p->bytes_ms || p->mtu ||
+            p->mtu_later || p->dead_from_us || p->drop_mask || script->read_pause_us || script->syncache_max)
+                return 0;
+        return 5000000 + 3 * round_us * (20 + bytes / (window / 2));
+}
+
+static void judge_time(struct world *world, const struct side *c, const struct side *s)
+{
+        uint64_t allowed_us = time_allowed_us(world->script, (uint64_t)c->sent + s->sent);
+        uint64_t first_us = MIN(c->over_us, s->over_us), last_us = MAX(c->over_us, s->over_us);
+
+        if (allowed_us == 0 || !s->opened)
+                return;
+        if (last_us > world->began_us + allowed_us)
+                wrong(world, "it took far too long");
+        if (last_us > first_us + allowed_us)
+                wrong(world, "one end did not hear of the end of the other");
+}
+
 /* Did the connection do what its script says? */
 static void judge(struct world *world, unsigned i)
 {
@@ -443,6 +480,7 @@ static void judge(struct world *world, unsigned i)
                 wrong(world, "an owner still waits");
                 return;
         }
+        judge_time(world, c, s);
         if (abort) {
                 world->result->whole++;
                 return;
@@ -456,6 +494,23 @@ static void judge(struct world *world, unsigned i)
         if (c->received != s->sent)
                 wrong(world, "both ended in order, but the client does not have everything");
         world->result->whole++;
+}
+
+/* On a link that loses nothing: nothing that keeps its order is sent again, and TIME-WAIT is all that stays for a while. */
+static void judge_calm(struct world *world)
+{
+        uint64_t allowed_us = time_allowed_us(world->script, 0), last_us = 0;
+
+        if (allowed_us == 0)
+                return;
+        for (unsigned i = 0; i < 2 * CONNECTIONS_MAX; i++)
+                last_us = MAX(last_us, world->side[i % 2][i / 2].over_us);
+        if (world->now_us > last_us + allowed_us + TIMEWAIT_US)
+                wrong(world, "something stays far too long");
+        for (unsigned end = 0; end < 2; end++)
+                if (world->script->profile.jitter_us == 0 &&
+                    world->result->counters[end][COUNTER_tcp_retransmits] > 0)
+                        wrong(world, "something was sent again, and nothing was lost");
 }
 
 /* Each end has counted what the wire and its owners have seen. */
@@ -492,7 +547,8 @@ static void make_endpoints(struct world *world)
                         .window_bytes = script->window_bytes,
                         .window_max_bytes = 256 << 10,
                         .send_bytes_max = 64 << 10,
-                        .drain_us = 20000000,
+                        .drain_us =
+                            40000000, /* longer than the longest message takes with the smallest window */
                         .keepalive_us = 40000000,
                         .linear_only = script->linear_only,
                 };
@@ -526,7 +582,7 @@ void world_run(struct rte_mempool *pool, const struct world_script *script, stru
                 for (unsigned end = 0; end < 2; end++)
                         if (world->side[end][i].abort_at_us)
                                 world->side[end][i].abort_at_us += world->now_us;
-        ret->end_us = world->now_us;
+        ret->end_us = world->began_us = world->now_us;
         for (uint64_t steps = 0; !ret->wrong; steps++) {
                 uint64_t due_us;
 
@@ -545,6 +601,7 @@ void world_run(struct rte_mempool *pool, const struct world_script *script, stru
                 judge(world, i);
         ret->link = *link_stats(world->link);
         judge_counters(world);
+        judge_calm(world);
         tcp_free(world->tcp[0]);
         tcp_free(world->tcp[1]);
         link_free(world->link);
