@@ -190,15 +190,27 @@ static void give_up(struct ip *ip, struct neighbor *entry, uint64_t now_us)
 
 /* --- the table ----------------------------------------------------------------------------------------- */
 
-/* Which of two entries goes first when room is needed? Failed ones, then the least recently used. */
+/* Which of two entries goes first when room is needed? Failed ones, those not yet answered, then the least recently used. */
 static bool goes_before(const struct neighbor *a, const struct neighbor *b)
 {
-        bool a_failed = a->state == NEIGHBOR_FAILED, b_failed = b->state == NEIGHBOR_FAILED;
+        static const uint8_t worth[] = { [NEIGHBOR_FAILED] = 0,
+                                         [NEIGHBOR_INCOMPLETE] = 1,
+                                         [NEIGHBOR_REACHABLE] = 2,
+                                         [NEIGHBOR_PROBING] = 2 };
 
-        return a_failed != b_failed ? a_failed : a->used_us < b->used_us;
+        return worth[a->state] != worth[b->state] ? worth[a->state] < worth[b->state] : a->used_us < b->used_us;
 }
 
-/* A new entry, FAILED with no hold; NULL where a set holds nothing but gateways. */
+/* May it make room at all? Not a gateway, and none that answered and is in use: a storm of strangers takes no place from those. */
+static bool may_go(const struct neighbor *entry, uint64_t now_us)
+{
+        if (entry->is_gateway)
+                return false;
+        return (entry->state != NEIGHBOR_REACHABLE && entry->state != NEIGHBOR_PROBING) ||
+               now_us - entry->used_us >= NEIGHBOR_KEEP_US;
+}
+
+/* A new entry, FAILED with no hold; NULL where a set holds nothing that may go. */
 static struct neighbor *neighbor_new(struct ip *ip, unsigned interface, const struct addr *addr,
                                      uint64_t now_us)
 {
@@ -214,7 +226,7 @@ static struct neighbor *neighbor_new(struct ip *ip, unsigned interface, const st
                         victim = entry;
                         break;
                 }
-                if (!entry->is_gateway && (!victim || goes_before(entry, victim)))
+                if (may_go(entry, now_us) && (!victim || goes_before(entry, victim)))
                         victim = entry;
         }
         if (!victim)

@@ -3,7 +3,9 @@
  * The neighbours of one worker: ARP and ND entries of all interfaces in one table.
  *
  * An entry is made only because we want to send, never because somebody speaks to us: so a stranger fills the table
- * only as fast as we ask, which is metered. In a full set the least recently used entry goes; gateways stay.
+ * only as fast as we ask, which is metered. In a full set those go first that did not answer, then those that have not
+ * answered yet, then the least recently used; gateways stay, and so do those that answered and were used within
+ * NEIGHBOR_KEEP_US: where a set holds nothing else, a new neighbour is not asked for, and its packets are dropped.
  * At most NEIGHBOR_WAITING_MAX packets wait for one neighbour, NEIGHBORS_WAITING_MAX for all.
  */
 #ifndef GREYLINE_IP_NEIGHBOR_H
@@ -23,6 +25,7 @@
 #define NEIGHBOR_REACHABLE_US 30000000u  /* an answer is believed without asking again */
 #define NEIGHBOR_FORGET_US    600000000u /* older answers are not used while asking again */
 #define NEIGHBOR_HOLD_MAX_SEC 32u        /* after no answer: 1 s, doubling, until it is asked again */
+#define NEIGHBOR_KEEP_US      30000000u  /* used since then, and answering: does not make room for others */
 #define NEIGHBOR_MOVE_US      1000000u   /* a neighbour may change its MAC address once in this time */
 /* questions of a worker: 2000 a second, 1000 at once; gateways do not count */
 #define NEIGHBOR_ASK_INTERVAL_US 500u

@@ -291,6 +291,45 @@ static void test_eviction(void **state)
         rig_done(&rig);
 }
 
+/* Neighbours that answer and are in use outlast a storm of new ones, and where they fill a set nobody new gets in. */
+static void test_storm(void **state)
+{
+        struct rig rig;
+
+        rig_init(&rig, 64);
+        for (unsigned i = 1; i <= 40; i++) {
+                char text[32];
+
+                snprintf(text, sizeof(text), "198.18.9.%u", i);
+                assert_int_equal(send_to(&rig, text, RIG_NOW_US), IP_SENT);
+                learn(&rig, text, (uint8_t)i, NEIGHBOR_ANSWERS, RIG_NOW_US);
+        }
+        assert_int_equal(rig.counters[COUNTER_neighbors_used], 42); /* and the two gateways */
+        for (unsigned i = 0; i < 900; i++) {
+                char text[32];
+
+                snprintf(text, sizeof(text), "198.18.%u.%u", 1 + i / 200, 1 + i % 200);
+                (void)send_to(&rig, text, RIG_NOW_US + NEIGHBOR_KEEP_US - 1);
+        }
+        for (unsigned i = 1; i <= 40; i++) {
+                char text[32];
+
+                snprintf(text, sizeof(text), "198.18.9.%u", i);
+                if (!entry_of(&rig, text) || entry_of(&rig, text)->state != NEIGHBOR_REACHABLE)
+                        fail_msg("%s has gone", text);
+        }
+        for (unsigned i = 0; i < 900; i++) { /* out of use: now they make room */
+                char text[32];
+
+                snprintf(text, sizeof(text), "198.18.%u.%u", 11 + i / 200, 1 + i % 200);
+                (void)send_to(&rig, text, RIG_NOW_US + NEIGHBOR_KEEP_US + IP_SECOND_US + i * NEIGHBOR_ASK_INTERVAL_US);
+        }
+        assert_true(rig.counters[COUNTER_neighbor_evicted] > 0);
+        assert_non_null(entry_of(&rig, "198.18.0.1"));
+        rig_drain(&rig, 0);
+        rig_done(&rig);
+}
+
 /* Questions are metered, but not the gateways'. */
 static void test_question_rate(void **state)
 {
@@ -387,6 +426,7 @@ int main(void)
                 cmocka_unit_test(test_moves),
                 cmocka_unit_test(test_unasked_move_is_verified),
                 cmocka_unit_test(test_eviction),
+                cmocka_unit_test(test_storm),
                 cmocka_unit_test(test_question_rate),
                 cmocka_unit_test(test_waiting_is_bounded),
                 cmocka_unit_test(test_gateway),
