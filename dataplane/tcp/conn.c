@@ -50,9 +50,9 @@ struct tcp_conn *conn_new(struct tcp *tcp, const struct tcp_tuple *tuple, uint64
         memset(conn, 0, sizeof(*conn));
         conn->generation = generation;
         conn->tuple = *tuple;
-        conn->board = BOARD_NONE;
         conn->recv_bound = tcp->set.window_bytes;
-        conn->progress_ms = conn->recv_ms = (uint32_t)tcp->now_ms;
+        conn->flight = (struct tcp_flight *)(uintptr_t)&flight_none;
+        conn->recv_ms = (uint32_t)tcp->now_ms;
         conn->rto_ms = TCP_RTO_INITIAL_MS;
         ilist_node_init(&conn->on_events);
         ilist_node_init(&conn->on_output);
@@ -94,8 +94,10 @@ static void flush(struct tcp *tcp, struct packet_queue *queue)
 
 void conn_send_flush(struct tcp *tcp, struct tcp_conn *conn)
 {
-        flush(tcp, &conn->send);
-        conn->send_hint = NULL;
+        if (!conn->flight->send.head)
+                return;
+        flush(tcp, &conn->flight->send);
+        conn->flight->send_hint = NULL;
 }
 
 /* Take what only the network needs away; the table entry must be gone. */
@@ -103,10 +105,13 @@ static void strip(struct tcp *tcp, struct tcp_conn *conn)
 {
         leave_lists(tcp, conn);
         conn_send_flush(tcp, conn);
-        flush(tcp, &conn->reorder);
-        conn->reorder_len = 0;
-        rexmit_board_free(tcp, conn);
+        if (conn->flight->reorder.head) {
+                flush(tcp, &conn->flight->reorder);
+                conn->flight->reorder_len = 0;
+        }
+        rexmit_board_free(tcp, conn); /* unread bytes keep the flight, not what was known of those sent */
         conn_state_set(conn, TCP_ST_CLOSED);
+        flight_rest(tcp, conn);
 }
 
 static void tell_end(struct tcp *tcp, struct tcp_conn *conn, uint32_t bits)
@@ -115,7 +120,7 @@ static void tell_end(struct tcp *tcp, struct tcp_conn *conn, uint32_t bits)
                 conn_free(tcp, conn);
                 return;
         }
-        if (bits == TCP_EV_CLOSED && conn->recv_bytes > 0) {
+        if (bits == TCP_EV_CLOSED && conn->flight->recv_bytes > 0) {
                 conn->flags |= CONN_CLOSED_LATER;
                 return;
         }
@@ -150,10 +155,13 @@ void conn_free(struct tcp *tcp, struct tcp_conn *conn)
         leave_lists(tcp, conn);
         if (ilist_node_is_on(&conn->on_events))
                 ilist_remove(&tcp->events, index);
-        flush(tcp, &conn->recv);
-        flush(tcp, &conn->reorder);
-        conn_send_flush(tcp, conn);
-        rexmit_board_free(tcp, conn);
+        if (conn->flight != &flight_none) {
+                flush(tcp, &conn->flight->recv);
+                flush(tcp, &conn->flight->reorder);
+                conn_send_flush(tcp, conn);
+                conn->state = TCP_ST_CLOSED;
+                flight_rest(tcp, conn);
+        }
         if (tcp->last_told == index)
                 tcp->last_told = ILIST_NONE;
         /* Odd to even; 0 is never a generation. */
@@ -193,8 +201,9 @@ void conn_challenge(struct tcp *tcp, struct tcp_conn *conn)
 {
         uint32_t now_ms = (uint32_t)tcp->now_ms;
 
-        if (now_ms - conn->challenge_ms >= TCP_CHALLENGE_MS) {
-                conn->challenge_ms = now_ms;
+        /* The same low bits a round of seconds later only make the limit tighter, once. */
+        if (conn->challenge_sec != (now_ms / TCP_CHALLENGE_MS & 15)) {
+                conn->challenge_sec = now_ms / TCP_CHALLENGE_MS & 15;
                 conn->challenges = 0;
         }
         if (conn->challenges >= TCP_CHALLENGE_MAX) {
@@ -211,14 +220,33 @@ void conn_timer_set(struct tcp *tcp, struct tcp_conn *conn, unsigned timer, uint
         uint32_t index = conn_index(tcp, conn);
         uint32_t due_ms = (uint32_t)tcp->now_ms + after_ms;
 
-        conn->due_ms[__builtin_ctz(timer)] = due_ms;
-        conn->timers |= (uint8_t)timer;
+        if (timer == TIMER_REXMIT) {
+                BUG_ON_HOT(conn->flight == &flight_none);
+                conn->flight->rexmit_due_ms = due_ms;
+        } else if (timer == TIMER_ACK) {
+                conn->ack_due_ms = (uint16_t)due_ms;
+        } else {
+                conn->life_due_ms = due_ms;
+        }
+        conn->timers |= timer;
         if (wheel_node_is_armed(&conn->wheel)) {
                 if (SEQ_BEFORE_EQ(conn->wheel.due_ms, due_ms))
                         return;
                 wheel_remove(&tcp->wheel, index);
         }
         wheel_add(&tcp->wheel, index, tcp->now_ms + after_ms);
+}
+
+int32_t conn_timer_left(const struct tcp_conn *conn, unsigned timer, uint32_t now_ms)
+{
+        switch (timer) {
+        case TIMER_REXMIT:
+                return (int32_t)(conn->flight->rexmit_due_ms - now_ms);
+        case TIMER_ACK:
+                return (int16_t)(conn->ack_due_ms - (uint16_t)now_ms);
+        default:
+                return (int32_t)(conn->life_due_ms - now_ms);
+        }
 }
 
 unsigned conn_timers_due(struct tcp *tcp, struct tcp_conn *conn)
@@ -228,19 +256,18 @@ unsigned conn_timers_due(struct tcp *tcp, struct tcp_conn *conn)
         bool wait = false;
         int32_t wait_ms = 0;
 
-        for (unsigned i = 0; i < TIMERS; i++) {
-                int32_t left_ms = (int32_t)(conn->due_ms[i] - now_ms);
+        for (unsigned left = conn->timers; left; left &= left - 1) {
+                unsigned timer = left & -left;
+                int32_t left_ms = conn_timer_left(conn, timer, now_ms);
 
-                if (!(conn->timers & 1u << i))
-                        continue;
                 if (left_ms <= 0) {
-                        due |= 1u << i;
+                        due |= timer;
                 } else if (!wait || left_ms < wait_ms) {
                         wait = true;
                         wait_ms = left_ms;
                 }
         }
-        conn->timers &= (uint8_t)~due;
+        conn->timers &= ~due;
         if (wait)
                 wheel_add(&tcp->wheel, conn_index(tcp, conn), tcp->now_ms + (uint32_t)wait_ms);
         return due;

@@ -14,10 +14,10 @@
 
 #include "dataplane/shared/counters.h"
 #include "dataplane/shared/siphash.h"
+#include "dataplane/tcp/flight.h"
 #include "dataplane/tcp/header.h"
 #include "dataplane/tcp/ilist.h"
 #include "dataplane/tcp/limits.h"
-#include "dataplane/tcp/queue.h"
 #include "dataplane/tcp/seq.h"
 #include "dataplane/tcp/table.h"
 #include "dataplane/tcp/tcp.h"
@@ -52,76 +52,69 @@ static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
 #define CONN_TAIL_SENT    0x80000u /* a probe is out: not another one before something new is acknowledged */
 #define CONN_SYN_AGAIN    0x100000u /* our SYN was retransmitted (RFC 6298 5.7) */
 #define CONN_SMALL        0x80000000u /* sends less than the peer takes, for the path's sake; waits to grow (path_mtu.h) */
+#define CONN_SYN_OUT      0x200000u /* our SYN is at snd_una, not acknowledged */
 
-#define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding */
+/* Of bytes on their way: none of these outlives the flight. */
+#define CONN_FLIGHT_FLAGS                                                                                    \
+        (CONN_RTT_TIMING | CONN_RECOVERY | CONN_REXMIT_NOW | CONN_PROBE_NOW | CONN_TAIL_ARMED | CONN_TAIL_NOW | CONN_TAIL_SENT)
+
+#define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding; only with a flight */
 #define TIMER_ACK    0x2u /* delayed acknowledgement */
 #define TIMER_LIFE   0x4u /* keepalive while owned; drain and FIN-WAIT-2 while not */
-#define TIMERS       3
 
-#define BOARD_NONE UINT32_MAX
-
+/* What an idle connection takes: three lines. See flight.h for the rest. */
 struct tcp_conn {
-        /* Who it is. */
+        /* Who it is, and what every segment asks first. */
         struct tcp_tuple tuple;
         uint32_t generation;
-        uint64_t owner;
-        uint8_t state;  /* enum tcp_state; written by conn_state_set() */
-        uint8_t timers; /* TIMER_* that run */
-        uint8_t backoff;
-        uint8_t dupacks;
-        uint32_t flags;      /* CONN_* */
-        uint16_t mss;        /* payload per segment, options deducted */
-        uint16_t events;     /* TCP_EV_* not yet told */
-        uint8_t snd_scale;   /* the peer's window shift */
-        uint8_t reorder_len; /* packets in reorder */
-        uint8_t challenges;  /* challenge ACKs since challenge_ms */
-        uint8_t acks_due;    /* ACKs to send now; more than one only for duplicates that a peer without SACK counts */
-
-        /* Receive side and sequence numbers (RFC 9293 3.3.1). */
+        struct tcp_flight *flight; /* never NULL */
+        uint32_t flags;            /* CONN_* */
+        uint8_t state;             /* enum tcp_state; written by conn_state_set() */
+        uint8_t timers : 3;        /* TIMER_* that run */
+        uint8_t acks_due : 5;      /* ACKs to send now; more than one only for duplicates that a peer without SACK counts */
+        uint8_t snd_scale : 4;     /* the peer's window shift */
+        uint8_t challenges : 4;    /* challenge ACKs in challenge_sec */
+        uint8_t challenge_sec : 4; /* low bits */
+        uint8_t backoff : 4;       /* of the RTO; stays until a round trip is measured (Karn) */
+        uint16_t mss;              /* payload per segment, options deducted */
+        uint16_t events;           /* TCP_EV_* not yet told */
         uint32_t rcv_nxt;
+
+        /* Sequence numbers (RFC 9293 3.3.1), timestamps, congestion. */
         uint32_t rcv_adv;    /* right edge of the window that the peer has been told; never moves left */
-        uint32_t recv_bytes; /* unread */
         uint32_t recv_bound; /* tcp_recv_window_set() */
-        uint32_t ts_recent, ts_recent_ms;
-        uint32_t ts_offset; /* of our timestamp clock */
-        uint32_t last_ack;  /* rcv_nxt when we last sent an ACK (RFC 7323 4.3) */
+        uint32_t last_ack;   /* rcv_nxt when we last sent an ACK (RFC 7323 4.3) */
+        uint32_t ts_recent;
+        uint32_t ts_offset;  /* of our timestamp clock */
         uint32_t snd_una;
         uint32_t snd_nxt; /* goes back to snd_una after a timeout */
         uint32_t snd_max; /* the highest snd_nxt ever */
         uint32_t snd_end; /* after the last queued byte */
         uint32_t snd_wnd; /* from snd_una */
-        uint32_t snd_wl1, snd_wl2;
+        uint32_t snd_wl1; /* SND.WL2 is never after snd_una, and no older ACK sets the window */
         uint32_t snd_wnd_max;
-
-        /* Congestion, round trip, timers. */
         uint32_t cwnd, ssthresh;
-        uint32_t recover;             /* snd_max when loss was last seen (RFC 6582) */
-        uint32_t srtt_us, rttvar_us;  /* srtt_us 0: none measured */
-        uint32_t rto_ms;              /* before backoff */
-        uint32_t rtt_seq, rtt_sent_us;
-        uint32_t due_ms[TIMERS];
-        uint32_t progress_ms;         /* when snd_una last moved, or data became outstanding after none was */
-        uint32_t recv_ms;             /* when an acceptable segment last came */
-        uint32_t send_ms;             /* when data was last sent */
-        uint32_t challenge_ms;
-        uint32_t board;               /* SACK scoreboard, or BOARD_NONE */
+        uint32_t srtt_us, rttvar_us; /* srtt_us 0: none measured */
 
-        /* Queues. */
-        struct packet_queue recv, send, reorder;
-        struct packet *send_hint; /* holds snd_nxt, or NULL: not known */
-        struct wheel_node wheel;
-
-        /* Colder. */
+        /* Owner and timers. */
+        union {
+                uint64_t owner;
+                uint64_t listener_id; /* until TCP_EV_OPENED is told: nobody owns it yet */
+                uint64_t drained;     /* with CONN_ORPHAN: bytes thrown away since tcp_close() */
+        };
+        uint16_t rto_ms;     /* before backoff; TCP_RTO_MAX_MS fits */
+        uint16_t ack_due_ms; /* TIMER_ACK, low half: it is never far away */
+        uint32_t life_due_ms;
+        uint32_t recv_ms;    /* when an acceptable segment last came */
+        uint32_t send_ms;    /* when data was last sent */
+        struct wheel_node wheel; /* wheel.user: [0] and [1]: what follows the low 32 bits of conn_in_low() and conn_acked_low() */
         struct ilist_node on_events, on_output;
-        uint64_t bytes_in, bytes_acked;
         uint32_t iss;
-        uint32_t listener_id;
-        uint32_t retransmits;
-        uint32_t reorder_newest; /* sequence number of the segment that came last into reorder */
-        uint32_t fin_seq;
-        uint32_t drained;        /* bytes thrown away since tcp_close() */
+        uint32_t rcv_first; /* the peer's first byte */
 };
-static_assert(sizeof(struct tcp_conn) <= 320, "five lines a connection");
+static_assert(sizeof(struct tcp_conn) == 192, "three lines an idle connection");
+static_assert(TCP_RTO_MAX_MS <= UINT16_MAX && TCP_ACK_DELAY_MS < INT16_MAX, "kept in 16 bits");
+static_assert(TCP_BACKOFF_MAX < 16 && TCP_CHALLENGE_MAX < 16 && TCP_SCALE_MAX < 16, "kept in 4 bits");
 
 /* What the peer holds above snd_una: sorted, disjoint, not touching. */
 struct tcp_board {
@@ -164,6 +157,8 @@ struct tcp {
         uint32_t last_told; /* connection whose final event was told: ends with the next tcp_next_event() */
         struct tcp_board *boards;
         uint32_t boards_max, boards_fresh, boards_free;
+        struct tcp_flight *flights, *flights_free;
+        uint32_t flights_max, flights_fresh, flights_used;
         struct syncache *syncache;
         struct timewait *timewait;
         struct path_mtu *path_mtu;
@@ -225,9 +220,25 @@ static inline void conn_packet_free(struct tcp *tcp, struct packet *packet)
         packet_free(packet);
 }
 
+/* Memory that is touched, page by page, as it is used (tcp.c). NULL when there is none. */
+void *tcp_pages_take(size_t bytes);
+void tcp_pages_give(void *memory, size_t bytes);
+
 static inline bool conn_fin_is_acked(const struct tcp_conn *conn)
 {
         return conn->flags & CONN_FIN_QUEUED && conn->snd_una == conn->snd_end + 1;
+}
+
+/* Payload bytes that the peer has acknowledged, modulo 2^32. */
+static inline uint32_t conn_acked_low(const struct tcp_conn *conn)
+{
+        return conn->flags & CONN_SYN_OUT ? 0 : conn->snd_una - (conn->iss + 1) - (uint32_t)conn_fin_is_acked(conn);
+}
+
+/* Payload bytes taken from the peer, modulo 2^32. */
+static inline uint32_t conn_in_low(const struct tcp_conn *conn)
+{
+        return conn->rcv_nxt - conn->rcv_first - !!(conn->flags & CONN_FIN_TAKEN);
 }
 
 /* Has the peer's SYN been seen, so that there is something to acknowledge? */
@@ -282,8 +293,11 @@ void conn_timer_set(struct tcp *tcp, struct tcp_conn *conn, unsigned timer, uint
 
 static inline void conn_timer_clear(struct tcp_conn *conn, unsigned timer)
 {
-        conn->timers &= (uint8_t)~timer;
+        conn->timers &= ~timer;
 }
+
+/* How long a timer that runs has left, in ms; 0 or less: due. */
+int32_t conn_timer_left(const struct tcp_conn *conn, unsigned timer, uint32_t now_ms);
 
 /* The connection came out of the wheel: the TIMER_* that are due (cleared), and back in for the others. */
 unsigned conn_timers_due(struct tcp *tcp, struct tcp_conn *conn);

@@ -33,7 +33,9 @@ void input_established(struct tcp *tcp, struct tcp_conn *conn, bool syn_lost)
         conn->backoff = 0;
         if (syn_lost && conn->srtt_us == 0)
                 conn->rto_ms = TCP_RTO_LOST_SYN;
-        conn->progress_ms = conn->recv_ms = conn->send_ms = (uint32_t)tcp->now_ms;
+        if (conn->flight != &flight_none)
+                conn->flight->progress_ms = (uint32_t)tcp->now_ms;
+        conn->recv_ms = conn->send_ms = (uint32_t)tcp->now_ms;
         conn_timer_clear(conn, TIMER_REXMIT);
         congest_start(conn, syn_lost);
         if (conn->flags & CONN_FIN_QUEUED)
@@ -49,7 +51,7 @@ static void take_syn(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_he
         bool v4 = addr_is_v4(&conn->tuple.remote);
         uint16_t mss = header->mss ? header->mss : v4 ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
 
-        conn->rcv_nxt = conn->last_ack = header->seq + 1;
+        conn->rcv_first = conn->rcv_nxt = conn->last_ack = header->seq + 1;
         conn->rcv_adv = conn->rcv_nxt + MIN(conn->recv_bound, UINT16_MAX);
         conn->mss = MAX(mss, v4 ? TCP_MSS_MIN_V4 : TCP_MSS_MIN_V6);
         if (header->has_scale)
@@ -60,13 +62,11 @@ static void take_syn(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_he
                 conn->flags &= ~CONN_SACK;
         if (header->has_timestamp) {
                 conn->ts_recent = header->ts_value;
-                conn->ts_recent_ms = (uint32_t)tcp->now_ms;
         } else {
                 conn->flags &= ~CONN_TIMESTAMPS;
         }
         conn->snd_wnd = header->window; /* not scaled in a SYN */
         conn->snd_wl1 = header->seq;
-        conn->snd_wl2 = header->ack;
 }
 
 /* Our SYN was acknowledged by ack. */
@@ -75,7 +75,7 @@ static void syn_acked(struct tcp *tcp, struct tcp_conn *conn, uint32_t ack)
         bool syn_lost = conn->flags & CONN_SYN_AGAIN;
 
         if (conn->flags & CONN_RTT_TIMING && !syn_lost)
-                rexmit_rtt_sample(conn, (uint32_t)tcp->now_us - conn->rtt_sent_us);
+                rexmit_rtt_sample(conn, (uint32_t)tcp->now_us - conn->flight->rtt_sent_us);
         conn->flags &= ~CONN_RTT_TIMING;
         send_acked(tcp, conn, ack);
         conn_state_set(conn, TCP_ST_ESTABLISHED);
@@ -135,8 +135,7 @@ static bool check_timestamp(struct tcp *tcp, struct tcp_conn *conn, const struct
                 tcp_count(tcp, COUNTER_tcp_drop_no_timestamp);
                 return false;
         }
-        if (SEQ_BEFORE(header->ts_value, conn->ts_recent) &&
-            (uint32_t)tcp->now_ms - conn->ts_recent_ms < PAWS_STALE_MS) {
+        if (SEQ_BEFORE(header->ts_value, conn->ts_recent) && (uint32_t)tcp->now_ms - conn->recv_ms < PAWS_STALE_MS) {
                 tcp_count(tcp, COUNTER_tcp_drop_paws);
                 if (segment->len > 0 || header->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN))
                         conn_ack_now(tcp, conn);
@@ -149,10 +148,8 @@ static bool check_timestamp(struct tcp *tcp, struct tcp_conn *conn, const struct
 
 static void note_timestamp(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header)
 {
-        if (conn->flags & CONN_TIMESTAMPS && header->has_timestamp && SEQ_BEFORE_EQ(header->seq, conn->last_ack)) {
+        if (conn->flags & CONN_TIMESTAMPS && header->has_timestamp && SEQ_BEFORE_EQ(header->seq, conn->last_ack))
                 conn->ts_recent = header->ts_value;
-                conn->ts_recent_ms = (uint32_t)tcp->now_ms;
-        }
 }
 
 /*
@@ -233,11 +230,13 @@ static bool after_ack(struct tcp *tcp, struct tcp_conn *conn)
         }
 }
 
-/* Is this the newest word about the window (RFC 9293 3.10.7.4, SND.WL1 and WL2)? */
+/*
+ * Is this the newest word about the window (RFC 9293 3.10.7.4)? Of two with the same sequence number the one with the
+ * later ACK is: this one's is not before snd_una, and SND.WL2 would not be after it.
+ */
 static bool is_window_news(const struct tcp_conn *conn, const struct tcp_header *header)
 {
-        return SEQ_BEFORE(conn->snd_wl1, header->seq) ||
-               (conn->snd_wl1 == header->seq && SEQ_BEFORE_EQ(conn->snd_wl2, header->ack));
+        return SEQ_BEFORE_EQ(conn->snd_wl1, header->seq);
 }
 
 static void take_window(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header, uint32_t window)
@@ -246,14 +245,13 @@ static void take_window(struct tcp *tcp, struct tcp_conn *conn, const struct tcp
 
         conn->snd_wnd = window;
         conn->snd_wl1 = header->seq;
-        conn->snd_wl2 = header->ack;
         conn->snd_wnd_max = MAX(conn->snd_wnd_max, window);
         if (window == 0)
                 return;
         conn_output_want(tcp, conn);
-        if (!was_closed)
+        if (!was_closed || conn->flight == &flight_none)
                 return;
-        conn->progress_ms = (uint32_t)tcp->now_ms;
+        conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         rexmit_window_opened(tcp, conn);
 }
 
@@ -274,7 +272,6 @@ static bool take_ack(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segment 
                 }
                 conn->snd_wnd = window;
                 conn->snd_wl1 = header->seq;
-                conn->snd_wl2 = header->ack;
                 syn_acked(tcp, conn, header->ack);
                 return true;
         }
@@ -352,7 +349,7 @@ static bool take_payload(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, s
                 if (!recv_take(tcp, conn, packet))
                         return end_drain(tcp, conn);
         }
-        if (filled || conn->reorder.head)
+        if (filled || conn->flight->reorder.head)
                 conn_ack_now(tcp, conn); /* fills a gap (RFC 5681 4.2) */
         else
                 schedule_ack(tcp, conn, segment->len);
@@ -367,7 +364,7 @@ static bool trim_payload(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segm
         uint32_t edge = conn->rcv_adv;
 
         if (conn->flags & CONN_FIN_HELD)
-                edge = SEQ_MIN(edge, conn->fin_seq); /* nothing comes after a FIN */
+                edge = SEQ_MIN(edge, conn->flight->fin_seq); /* nothing comes after a FIN */
         if (SEQ_BEFORE(seq, conn->rcv_nxt)) {
                 conn_ack_now(tcp, conn);
                 if (SEQ_BEFORE_EQ(end, conn->rcv_nxt))
@@ -441,9 +438,9 @@ void input_conn(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segment *segm
                 goto out;
         if (header->flags & TCP_FLAG_FIN && !(conn->flags & CONN_FIN_HELD) && SEQ_AFTER_EQ(fin_seq, conn->rcv_nxt)) {
                 conn->flags |= CONN_FIN_HELD;
-                conn->fin_seq = fin_seq;
+                flight_take(tcp, conn)->fin_seq = fin_seq;
         }
-        if (conn->flags & CONN_FIN_HELD && conn->fin_seq == conn->rcv_nxt)
+        if (conn->flags & CONN_FIN_HELD && conn->flight->fin_seq == conn->rcv_nxt)
                 take_fin(tcp, conn);
         else if (header->flags & TCP_FLAG_FIN && segment->len == 0)
                 ack_out_of_order(tcp, conn); /* out of order too, though it is no payload (RFC 5681 4.2) */

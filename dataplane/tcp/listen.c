@@ -275,8 +275,7 @@ static struct tcp_conn *establish(struct tcp *tcp, const struct tcp_segment *seg
         conn->listener_id = listener->id;
         conn->iss = entry->iss;
         conn->snd_una = conn->snd_nxt = conn->snd_max = conn->snd_end = entry->iss + 1;
-        conn->recover = entry->iss;
-        conn->rcv_nxt = conn->last_ack = entry->irs + 1;
+        conn->rcv_first = conn->rcv_nxt = conn->last_ack = entry->irs + 1;
         conn->rcv_adv = conn->rcv_nxt + MIN(tcp->set.window_bytes, UINT16_MAX);
         if (entry->scale != SYN_NO_SCALE) {
                 conn->flags |= CONN_SCALE;
@@ -287,13 +286,11 @@ static struct tcp_conn *establish(struct tcp *tcp, const struct tcp_segment *seg
         if (entry->flags & SYN_TIMESTAMPS) {
                 conn->flags |= CONN_TIMESTAMPS;
                 conn->ts_recent = entry->ts_recent;
-                conn->ts_recent_ms = (uint32_t)tcp->now_ms;
         }
         conn->ts_offset = tcp_timestamp_offset(tcp, &entry->tuple);
         conn->mss = entry->mss;
         conn->snd_wnd = (uint32_t)header->window << conn->snd_scale;
         conn->snd_wl1 = header->seq;
-        conn->snd_wl2 = header->ack;
         conn_state_set(conn, TCP_ST_ESTABLISHED);
         input_established(tcp, conn, entry->tries > 1);
         tcp_count(tcp, COUNTER_tcp_accepted);

@@ -208,7 +208,7 @@ static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct
         if (!packet)
                 return NULL;
         header = header_of(tcp, conn, plan);
-        if (conn->flags & CONN_SACK && conn->reorder.head && !(plan->flags & TCP_FLAG_SYN)) {
+        if (conn->flags & CONN_SACK && conn->flight->reorder.head && !(plan->flags & TCP_FLAG_SYN)) {
                 header.blocks = (uint8_t)reorder_blocks(conn, header.block, header.has_timestamp ? 3 : 4);
                 /* The peer's MSS leaves no room for them beside a full payload: they go with an ACK of their own. */
                 if (plan->len && plan->len + 4 + 8 * header.blocks > conn->mss)
@@ -287,7 +287,7 @@ static void wait_for_window(struct tcp *tcp, struct tcp_conn *conn)
         if (conn->timers & TIMER_REXMIT)
                 return;
         if (conn->snd_una == conn->snd_max)
-                conn->progress_ms = (uint32_t)tcp->now_ms;
+                conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         conn_timer_set(tcp, conn, TIMER_REXMIT, rexmit_rto_ms(conn));
 }
 
@@ -310,7 +310,7 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
                 congest_idle(conn);
         /* Limited transmit (RFC 3042): new data, not what a timeout made us walk through again. */
         if (!(conn->flags & CONN_RECOVERY) && conn->snd_nxt == conn->snd_max)
-                cwnd = conn->cwnd + MIN(conn->dupacks, TCP_DUPACKS - 1) * conn->mss;
+                cwnd = conn->cwnd + MIN(conn->flight->dupacks, TCP_DUPACKS - 1) * conn->mss;
         plan->seq = conn->snd_nxt;
         plan->len = MIN(MIN(unsent, (uint32_t)conn->mss), (uint32_t)usable);
         plan->is_in_turn = true;
@@ -357,7 +357,7 @@ static bool plan_next(struct tcp *tcp, struct tcp_conn *conn, struct plan *plan)
 {
         *plan = (struct plan){ .seq = conn->snd_nxt };
         if (conn->state <= TCP_ST_SYN_RECEIVED) {
-                if (conn->state == TCP_ST_CLOSED || conn->snd_nxt != conn->iss)
+                if (conn->state == TCP_ST_CLOSED || conn->snd_nxt != conn->snd_una)
                         return conn->state == TCP_ST_SYN_RECEIVED && conn->acks_due > 0;
                 plan->flags = TCP_FLAG_SYN;
                 plan->is_in_turn = true;
@@ -390,20 +390,19 @@ static void note_sent(struct tcp *tcp, struct tcp_conn *conn, const struct plan 
         bool fresh = SEQ_AFTER(end, conn->snd_max);
 
         if (conn->snd_una == conn->snd_max)
-                conn->progress_ms = (uint32_t)tcp->now_ms;
+                conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         if (SEQ_BEFORE(plan->seq, conn->snd_max)) {
-                conn->retransmits++;
                 tcp_count(tcp, COUNTER_tcp_retransmits);
-                if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER_EQ(conn->rtt_seq, plan->seq) &&
-                    SEQ_BEFORE(conn->rtt_seq, end))
+                if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER_EQ(conn->flight->rtt_seq, plan->seq) &&
+                    SEQ_BEFORE(conn->flight->rtt_seq, end))
                         conn->flags &= ~CONN_RTT_TIMING;
         } else if (!(conn->flags & (CONN_RTT_TIMING | CONN_SYN_AGAIN))) {
                 conn->flags |= CONN_RTT_TIMING;
-                conn->rtt_seq = plan->seq;
-                conn->rtt_sent_us = (uint32_t)tcp->now_us;
+                conn->flight->rtt_seq = plan->seq;
+                conn->flight->rtt_sent_us = (uint32_t)tcp->now_us;
         }
         if (plan->is_in_turn && plan->len)
-                conn->send_hint = send_locate(conn, plan->seq);
+                conn->flight->send_hint = send_locate(conn, plan->seq);
         if (plan->is_hole)
                 rexmit_hole_sent(tcp, conn, end);
         conn->snd_nxt = SEQ_MAX(conn->snd_nxt, end);
@@ -421,7 +420,7 @@ static void note_acked(struct tcp_conn *conn, const struct plan *plan, bool has_
         conn_timer_clear(conn, TIMER_ACK);
         if (bare && conn->acks_due > 1 && !(conn->flags & CONN_SACK))
                 conn->acks_due--;
-        else if (bare || has_blocks || !conn->reorder.head)
+        else if (bare || has_blocks || !conn->flight->reorder.head)
                 conn->acks_due = 0;
 }
 

@@ -51,10 +51,10 @@ int tcp_connect(struct tcp *tcp, const struct addr *local, uint16_t local_port, 
                 conn->iss = iss_after + 0x10000;
         conn->snd_una = conn->snd_nxt = conn->snd_max = conn->iss;
         conn->snd_end = conn->iss + 1;
-        conn->recover = conn->iss;
         conn->ts_offset = tcp_timestamp_offset(tcp, &tuple);
         conn->owner = owner;
-        conn->flags = CONN_ACTIVE | CONN_TIMESTAMPS | CONN_SACK | CONN_SCALE;
+        flight_take(tcp, conn);
+        conn->flags = CONN_ACTIVE | CONN_SYN_OUT | CONN_TIMESTAMPS | CONN_SACK | CONN_SCALE;
         conn_state_set(conn, TCP_ST_SYN_SENT);
         conn_output_want(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_connects);
@@ -79,6 +79,7 @@ void tcp_close(struct tcp *tcp, struct tcp_handle handle)
         }
         tcp_shutdown(tcp, handle);
         conn->flags |= CONN_ORPHAN;
+        conn->drained = 0;
         conn->flags &= ~CONN_WANT_ROOM;
         conn->events = 0;
         if (ilist_node_is_on(&conn->on_events))
@@ -138,11 +139,10 @@ bool tcp_info(const struct tcp *tcp, struct tcp_handle handle, struct tcp_info *
                 .rto_us = rexmit_rto_ms(conn) * 1000,
                 .cwnd = conn->cwnd,
                 .ssthresh = conn->ssthresh,
-                .recv_bytes = conn->recv_bytes,
+                .recv_bytes = conn->flight->recv_bytes,
                 .unsent_bytes = SEQ_BEFORE(conn->snd_max, conn->snd_end) ? MIN(queued, conn->snd_end - conn->snd_max) : 0,
-                .bytes_in = conn->bytes_in,
-                .bytes_acked = conn->bytes_acked,
-                .retransmits = conn->retransmits,
+                .bytes_in = (uint64_t)conn->wheel.user[0] << 32 | conn_in_low(conn),
+                .bytes_acked = (uint64_t)conn->wheel.user[1] << 32 | conn_acked_low(conn),
         };
         ret->unacked_bytes = queued - ret->unsent_bytes;
         return true;

@@ -20,24 +20,25 @@ void recv_queue_append(struct tcp *tcp, struct packet_queue *queue, struct packe
 
 bool recv_take(struct tcp *tcp, struct tcp_conn *conn, struct packet *packet)
 {
-        uint32_t len = packet_len(packet);
+        uint32_t len = packet_len(packet), before = conn_in_low(conn);
 
         conn->rcv_nxt += len;
-        conn->bytes_in += len;
+        conn->wheel.user[0] += conn_in_low(conn) < before;
         if (conn->flags & CONN_ORPHAN) {
                 packet_free(packet);
                 conn->drained += len;
                 return conn->drained <= TCP_DRAIN_BYTES_MAX;
         }
-        recv_queue_append(tcp, &conn->recv, packet);
-        conn->recv_bytes += len;
+        flight_take(tcp, conn);
+        recv_queue_append(tcp, &conn->flight->recv, packet);
+        conn->flight->recv_bytes += len;
         conn_event(tcp, conn, TCP_EV_DATA);
         return true;
 }
 
 void recv_eof_check(struct tcp *tcp, struct tcp_conn *conn)
 {
-        if (conn->recv_bytes > 0 || !(conn->flags & CONN_FIN_TAKEN) || conn->flags & CONN_EOF_SAID)
+        if (conn->flight->recv_bytes > 0 || !(conn->flags & CONN_FIN_TAKEN) || conn->flags & CONN_EOF_SAID)
                 return;
         conn->flags |= CONN_EOF_SAID;
         conn_event(tcp, conn, conn->flags & CONN_CLOSED_LATER ? TCP_EV_EOF | TCP_EV_CLOSED : TCP_EV_EOF);
@@ -51,7 +52,7 @@ void recv_eof_check(struct tcp *tcp, struct tcp_conn *conn)
  */
 static uint32_t right_edge(const struct tcp_conn *conn)
 {
-        uint32_t room = conn->recv_bound > conn->recv_bytes ? conn->recv_bound - conn->recv_bytes : 0;
+        uint32_t room = conn->recv_bound > conn->flight->recv_bytes ? conn->recv_bound - conn->flight->recv_bytes : 0;
         uint32_t edge = conn->rcv_nxt + room;
         uint32_t step = MIN(conn->recv_bound / 2, (uint32_t)conn->mss);
 
@@ -63,7 +64,7 @@ static uint32_t right_edge(const struct tcp_conn *conn)
 uint16_t recv_window_field(const struct tcp *tcp, struct tcp_conn *conn, bool scaled)
 {
         unsigned shift = scaled && conn->flags & CONN_SCALE ? tcp->recv_scale : 0;
-        uint32_t room = conn->recv_bound > conn->recv_bytes ? conn->recv_bound - conn->recv_bytes : 0;
+        uint32_t room = conn->recv_bound > conn->flight->recv_bytes ? conn->recv_bound - conn->flight->recv_bytes : 0;
         uint32_t window, field;
 
         /* After the peer's FIN nothing more can come; its sequence number must not look like a shrinking window. */
@@ -107,7 +108,7 @@ uint32_t tcp_recv_bytes(const struct tcp *tcp, struct tcp_handle handle)
 {
         const struct tcp_conn *conn = conn_lookup(tcp, handle);
 
-        return conn ? conn->recv_bytes : 0;
+        return conn ? conn->flight->recv_bytes : 0;
 }
 
 const uint8_t *tcp_recv_peek(const struct tcp *tcp, struct tcp_handle handle, uint32_t *ret_len)
@@ -127,7 +128,7 @@ unsigned tcp_recv_spans(const struct tcp *tcp, struct tcp_handle handle, struct 
         const struct tcp_conn *conn = conn_lookup(tcp, handle);
         unsigned n = 0;
 
-        for (struct packet *packet = conn ? conn->recv.head : NULL; packet && n < max; packet = packet_next(packet))
+        for (struct packet *packet = conn ? conn->flight->recv.head : NULL; packet && n < max; packet = packet_next(packet))
                 ret[n++] = (struct tcp_span){ packet_data(packet), packet_len(packet) };
         return n;
 }
@@ -137,7 +138,7 @@ uint32_t tcp_recv_copy(const struct tcp *tcp, struct tcp_handle handle, void *by
         const struct tcp_conn *conn = conn_lookup(tcp, handle);
         uint32_t done = 0;
 
-        for (struct packet *packet = conn ? conn->recv.head : NULL; packet && done < len;
+        for (struct packet *packet = conn ? conn->flight->recv.head : NULL; packet && done < len;
              packet = packet_next(packet)) {
                 uint32_t part = MIN((uint32_t)packet_len(packet), len - done);
 
@@ -150,7 +151,8 @@ uint32_t tcp_recv_copy(const struct tcp *tcp, struct tcp_handle handle, void *by
 /* len unread bytes have left the queue. */
 static void consumed(struct tcp *tcp, struct tcp_conn *conn, uint32_t len)
 {
-        conn->recv_bytes -= len;
+        conn->flight->recv_bytes -= len;
+        flight_rest(tcp, conn);
         offer_window(tcp, conn);
         recv_eof_check(tcp, conn);
 }
@@ -162,16 +164,16 @@ uint32_t tcp_recv_consume(struct tcp *tcp, struct tcp_handle handle, uint32_t le
 
         if (!conn)
                 return 0;
-        len = MIN(len, conn->recv_bytes);
+        len = MIN(len, conn->flight->recv_bytes);
         for (left = len; left > 0;) {
-                struct packet *packet = conn->recv.head;
+                struct packet *packet = conn->flight->recv.head;
                 uint16_t part = (uint16_t)MIN((uint32_t)packet_len(packet), left);
 
                 left -= part;
                 if (part < packet_len(packet))
                         packet_pull(packet, part);
                 else
-                        conn_packet_free(tcp, queue_pop(&conn->recv));
+                        conn_packet_free(tcp, queue_pop(&conn->flight->recv));
         }
         if (len)
                 consumed(tcp, conn, len);
@@ -182,16 +184,19 @@ void recv_discard(struct tcp *tcp, struct tcp_conn *conn)
 {
         struct packet *packet;
 
-        while ((packet = queue_pop(&conn->recv)) != NULL)
-                conn_packet_free(tcp, packet);
-        conn->recv_bytes = 0;
+        if (conn->flight->recv.head) {
+                while ((packet = queue_pop(&conn->flight->recv)) != NULL)
+                        conn_packet_free(tcp, packet);
+                conn->flight->recv_bytes = 0;
+                flight_rest(tcp, conn);
+        }
         offer_window(tcp, conn);
 }
 
 /* Move one piece of at most len bytes. Returns its length; 0: it does not fit, or the pool is empty. */
 static uint32_t move_piece(struct tcp *tcp, struct tcp_conn *from, struct tcp_conn *to, uint32_t len)
 {
-        struct packet *packet = from->recv.head, *clone;
+        struct packet *packet = from->flight->recv.head, *clone;
         uint32_t whole = packet_len(packet);
         uint32_t part = MIN(MIN(whole, len), send_room(tcp, to));
 
@@ -202,7 +207,7 @@ static uint32_t move_piece(struct tcp *tcp, struct tcp_conn *from, struct tcp_co
                 if (!send_append_copy(tcp, to, packet_data(packet), part))
                         return 0;
         } else if (part == whole) {
-                queue_pop(&from->recv);
+                queue_pop(&from->flight->recv);
                 send_append_packet(tcp, to, packet);
                 return part;
         } else {
@@ -216,7 +221,7 @@ static uint32_t move_piece(struct tcp *tcp, struct tcp_conn *from, struct tcp_co
                 tcp->held++;
         }
         if (part == whole)
-                conn_packet_free(tcp, queue_pop(&from->recv));
+                conn_packet_free(tcp, queue_pop(&from->flight->recv));
         else
                 packet_pull(packet, (uint16_t)part);
         return part;
@@ -230,7 +235,7 @@ uint32_t tcp_send_move(struct tcp *tcp, struct tcp_handle from_handle, struct tc
 
         if (!from || !to || !send_is_open(to))
                 return 0;
-        len = MIN(len, from->recv_bytes);
+        len = MIN(len, from->flight->recv_bytes);
         while (moved < len) {
                 uint32_t part = move_piece(tcp, from, to, len - moved);
 

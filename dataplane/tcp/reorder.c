@@ -15,7 +15,7 @@ static unsigned count_ranges(const struct tcp_conn *conn)
         unsigned ranges = 0;
         struct packet *prev = NULL;
 
-        for (struct packet *packet = conn->reorder.head; packet; packet = packet_next(packet)) {
+        for (struct packet *packet = conn->flight->reorder.head; packet; packet = packet_next(packet)) {
                 if (!prev || packet_seq_end(prev) != packet_seq(packet))
                         ranges++;
                 prev = packet;
@@ -29,9 +29,9 @@ static struct packet *find_prev(const struct tcp_conn *conn, uint32_t seq)
         struct packet *prev = NULL;
 
         /* Nearly always a segment continues the last one. */
-        if (conn->reorder.tail && SEQ_BEFORE_EQ(packet_seq(conn->reorder.tail), seq))
-                return conn->reorder.tail;
-        for (struct packet *packet = conn->reorder.head; packet && SEQ_BEFORE_EQ(packet_seq(packet), seq);
+        if (conn->flight->reorder.tail && SEQ_BEFORE_EQ(packet_seq(conn->flight->reorder.tail), seq))
+                return conn->flight->reorder.tail;
+        for (struct packet *packet = conn->flight->reorder.head; packet && SEQ_BEFORE_EQ(packet_seq(packet), seq);
              packet = packet_next(packet))
                 prev = packet;
         return prev;
@@ -40,11 +40,11 @@ static struct packet *find_prev(const struct tcp_conn *conn, uint32_t seq)
 void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct packet *packet)
 {
         struct packet *prev = find_prev(conn, seq);
-        struct packet *next = prev ? packet_next(prev) : conn->reorder.head;
+        struct packet *next = prev ? packet_next(prev) : conn->flight->reorder.head;
         uint32_t end = seq + packet_len(packet);
         bool joins;
 
-        conn->reorder_newest = seq;
+        flight_take(tcp, conn)->reorder_newest = seq;
         if (prev && SEQ_AFTER(packet_seq_end(prev), seq)) {
                 if (SEQ_AFTER_EQ(packet_seq_end(prev), end)) {
                         packet_free(packet);
@@ -70,7 +70,7 @@ void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct
                 return;
         }
         /* The last quarter of the budget is for bytes in order: those can be delivered and freed. */
-        if (conn->reorder_len >= TCP_REORDER_PACKETS_MAX ||
+        if (conn->flight->reorder_len >= TCP_REORDER_PACKETS_MAX ||
             tcp->held >= tcp->set.packets_held_max - tcp->set.packets_held_max / 4) {
                 drop(tcp, packet);
                 return;
@@ -80,8 +80,8 @@ void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct
                 return;
         }
         packet_meta(packet)->seq = seq;
-        queue_insert(&conn->reorder, prev, packet);
-        conn->reorder_len++;
+        queue_insert(&conn->flight->reorder, prev, packet);
+        conn->flight->reorder_len++;
         tcp->held++;
 }
 
@@ -89,9 +89,9 @@ struct packet *reorder_next(struct tcp *tcp, struct tcp_conn *conn)
 {
         struct packet *packet;
 
-        while ((packet = conn->reorder.head) != NULL && SEQ_BEFORE_EQ(packet_seq(packet), conn->rcv_nxt)) {
-                queue_pop(&conn->reorder);
-                conn->reorder_len--;
+        while ((packet = conn->flight->reorder.head) != NULL && SEQ_BEFORE_EQ(packet_seq(packet), conn->rcv_nxt)) {
+                queue_pop(&conn->flight->reorder);
+                conn->flight->reorder_len--;
                 tcp->held--;
                 if (SEQ_BEFORE(conn->rcv_nxt, packet_seq_end(packet))) {
                         packet_pull(packet, (uint16_t)(conn->rcv_nxt - packet_seq(packet)));
@@ -110,7 +110,7 @@ unsigned reorder_blocks(const struct tcp_conn *conn, struct tcp_block *ret, unsi
 
         if (max == 0)
                 return 0;
-        for (struct packet *packet = conn->reorder.head; packet;) {
+        for (struct packet *packet = conn->flight->reorder.head; packet;) {
                 bool is_newest;
 
                 block.start = packet_seq(packet);
@@ -118,8 +118,8 @@ unsigned reorder_blocks(const struct tcp_conn *conn, struct tcp_block *ret, unsi
                         block.end = packet_seq_end(packet);
                         packet = packet_next(packet);
                 } while (packet && packet_seq(packet) == block.end);
-                is_newest = SEQ_BEFORE_EQ(block.start, conn->reorder_newest) &&
-                            SEQ_BEFORE(conn->reorder_newest, block.end);
+                is_newest = SEQ_BEFORE_EQ(block.start, conn->flight->reorder_newest) &&
+                            SEQ_BEFORE(conn->flight->reorder_newest, block.end);
                 if (is_newest && n > 0) {
                         /* To the front; the last of the others makes room where all places are taken. */
                         n = MIN(n, max - 1);

@@ -25,7 +25,7 @@ void rexmit_rtt_sample(struct tcp_conn *conn, uint32_t rtt_us)
                 conn->srtt_us = (uint32_t)MAX((7ull * conn->srtt_us + rtt_us) / 8, 1ull);
         }
         rto_ms = (conn->srtt_us + MAX(4ull * conn->rttvar_us, 1000ull) + 999) / 1000;
-        conn->rto_ms = (uint32_t)MIN(MAX(rto_ms, TCP_RTO_MIN_MS), TCP_RTO_MAX_MS);
+        conn->rto_ms = (uint16_t)MIN(MAX(rto_ms, TCP_RTO_MIN_MS), TCP_RTO_MAX_MS);
         conn->backoff = 0;
 }
 
@@ -42,9 +42,9 @@ static void measure(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
 {
         uint32_t age_ms;
 
-        if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER(header->ack, conn->rtt_seq)) {
+        if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER(header->ack, conn->flight->rtt_seq)) {
                 conn->flags &= ~CONN_RTT_TIMING;
-                rexmit_rtt_sample(conn, (uint32_t)tcp->now_us - conn->rtt_sent_us);
+                rexmit_rtt_sample(conn, (uint32_t)tcp->now_us - conn->flight->rtt_sent_us);
                 return;
         }
         if (!(conn->flags & CONN_TIMESTAMPS) || !header->has_timestamp || header->ts_echo == 0)
@@ -94,7 +94,7 @@ void rexmit_sent(struct tcp *tcp, struct tcp_conn *conn, bool fresh)
 void rexmit_go_back(struct tcp_conn *conn)
 {
         conn->snd_nxt = conn->snd_una;
-        conn->send_hint = NULL;
+        conn->flight->send_hint = NULL;
         conn->flags &= ~CONN_RTT_TIMING;
 }
 
@@ -103,8 +103,8 @@ static void forget_losses(struct tcp *tcp, struct tcp_conn *conn)
 {
         rexmit_board_free(tcp, conn);
         conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW | CONN_TAIL_SENT | CONN_TAIL_NOW);
-        conn->recover = conn->snd_max; /* duplicates of old data prove nothing (RFC 6582 3.2) */
-        conn->dupacks = 0;
+        conn->flight->recover = conn->snd_max; /* duplicates of old data prove nothing (RFC 6582 3.2) */
+        conn->flight->dupacks = 0;
 }
 
 void rexmit_window_opened(struct tcp *tcp, struct tcp_conn *conn)
@@ -138,7 +138,7 @@ static bool is_waiting_for_window(const struct tcp_conn *conn)
 static bool is_hopeless(const struct tcp *tcp, const struct tcp_conn *conn)
 {
         uint32_t now_ms = (uint32_t)tcp->now_ms;
-        uint32_t stuck_ms = now_ms - conn->progress_ms;
+        uint32_t stuck_ms = now_ms - conn->flight->progress_ms;
         uint64_t most_ms = conn->flags & CONN_ORPHAN ? TCP_ORPHAN_MS : UINT32_MAX;
         uint64_t silent_most_ms = MIN(tcp->set.user_timeout_us / 1000, most_ms);
         uint64_t closed_most_ms = MIN(tcp->set.zero_window_max_us / 1000, most_ms);
@@ -190,7 +190,7 @@ void rexmit_timeout(struct tcp *tcp, struct tcp_conn *conn)
 
 static struct tcp_board *board_of(const struct tcp *tcp, const struct tcp_conn *conn)
 {
-        return conn->board == BOARD_NONE ? NULL : &tcp->boards[conn->board];
+        return conn->flight->board == BOARD_NONE ? NULL : &tcp->boards[conn->flight->board];
 }
 
 /* A board for a connection that sees its first SACK; without one left recovery goes on as without SACK. */
@@ -198,17 +198,17 @@ static struct tcp_board *board_get(struct tcp *tcp, struct tcp_conn *conn)
 {
         struct tcp_board *board;
 
-        if (conn->board != BOARD_NONE)
-                return &tcp->boards[conn->board];
+        if (conn->flight->board != BOARD_NONE)
+                return &tcp->boards[conn->flight->board];
         if (tcp->boards_free != BOARD_NONE) {
-                conn->board = tcp->boards_free;
-                tcp->boards_free = tcp->boards[conn->board].count;
+                conn->flight->board = tcp->boards_free;
+                tcp->boards_free = tcp->boards[conn->flight->board].count;
         } else if (tcp->boards_fresh < tcp->boards_max) {
-                conn->board = tcp->boards_fresh++;
+                conn->flight->board = tcp->boards_fresh++;
         } else {
                 return NULL;
         }
-        board = &tcp->boards[conn->board];
+        board = &tcp->boards[conn->flight->board];
         board->count = 0;
         board->rexmit_high = conn->snd_una;
         return board;
@@ -216,11 +216,11 @@ static struct tcp_board *board_get(struct tcp *tcp, struct tcp_conn *conn)
 
 void rexmit_board_free(struct tcp *tcp, struct tcp_conn *conn)
 {
-        if (conn->board == BOARD_NONE)
+        if (conn->flight->board == BOARD_NONE)
                 return;
-        tcp->boards[conn->board].count = tcp->boards_free;
-        tcp->boards_free = conn->board;
-        conn->board = BOARD_NONE;
+        tcp->boards[conn->flight->board].count = tcp->boards_free;
+        tcp->boards_free = conn->flight->board;
+        conn->flight->board = BOARD_NONE;
 }
 
 /* Note the blocks of an ACK. Returns whether any of them was news. */
@@ -262,7 +262,7 @@ static void leave_recovery(struct tcp *tcp, struct tcp_conn *conn)
         uint32_t flight = conn->snd_max - conn->snd_una;
 
         conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW);
-        conn->dupacks = 0;
+        conn->flight->dupacks = 0;
         /* RFC 6582 3.2 (3), first choice: no burst after the window was inflated. */
         conn->cwnd = MIN(conn->ssthresh, MAX(flight, (uint32_t)conn->mss) + conn->mss);
         if (board_of(tcp, conn) && board_of(tcp, conn)->count == 0)
@@ -290,13 +290,13 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         measure(tcp, conn, header);
         send_acked(tcp, conn, header->ack);
         conn->flags &= ~(CONN_TAIL_SENT | CONN_TAIL_NOW | CONN_PROBE_NOW);
-        conn->progress_ms = (uint32_t)tcp->now_ms;
+        conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         if (board)
                 board_trim(board, conn->snd_una);
         if (!(conn->flags & CONN_RECOVERY)) {
-                conn->dupacks = 0;
+                conn->flight->dupacks = 0;
                 congest_acked(conn, acked, flight);
-        } else if (SEQ_AFTER_EQ(header->ack, conn->recover)) {
+        } else if (SEQ_AFTER_EQ(header->ack, conn->flight->recover)) {
                 leave_recovery(tcp, conn);
         } else {
                 partial_ack(tcp, conn, acked);
@@ -314,7 +314,7 @@ static bool is_loss(const struct tcp *tcp, const struct tcp_conn *conn)
 
         if (board && SEQ_AFTER(board_lost_edge(board, conn->snd_una, conn->mss), conn->snd_una))
                 return true;
-        return conn->dupacks >= TCP_DUPACKS;
+        return conn->flight->dupacks >= TCP_DUPACKS;
 }
 
 static void duplicate_ack(struct tcp *tcp, struct tcp_conn *conn)
@@ -327,14 +327,14 @@ static void duplicate_ack(struct tcp *tcp, struct tcp_conn *conn)
                         conn->cwnd = MIN(conn->cwnd + conn->mss, TCP_WINDOW_LIMIT);
                 return;
         }
-        if (conn->dupacks < UINT8_MAX)
-                conn->dupacks++;
+        if (conn->flight->dupacks < UINT8_MAX)
+                conn->flight->dupacks++;
         if (!is_loss(tcp, conn))
                 return;
         /* After a timeout or a recovery duplicates may be echoes of our own repeats (RFC 6582 3.2 (2)); SACK is proof. */
-        if (board ? SEQ_BEFORE(conn->snd_una, conn->recover) : SEQ_BEFORE_EQ(conn->snd_una, conn->recover))
+        if (board ? SEQ_BEFORE(conn->snd_una, conn->flight->recover) : SEQ_BEFORE_EQ(conn->snd_una, conn->flight->recover))
                 return;
-        conn->recover = conn->snd_max;
+        conn->flight->recover = conn->snd_max;
         congest_loss(conn, conn->snd_max - conn->snd_una);
         if (!board)
                 conn->cwnd += TCP_DUPACKS * conn->mss;
@@ -342,7 +342,7 @@ static void duplicate_ack(struct tcp *tcp, struct tcp_conn *conn)
                 board->rexmit_high = conn->snd_una;
         /* What a timeout made us walk through again is left to recovery now. */
         conn->snd_nxt = conn->snd_max;
-        conn->send_hint = NULL;
+        conn->flight->send_hint = NULL;
         conn->flags |= CONN_RECOVERY | CONN_REXMIT_NOW;
         conn->flags &= ~(CONN_RTT_TIMING | CONN_TAIL_NOW);
         timer_start(tcp, conn);

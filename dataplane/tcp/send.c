@@ -29,7 +29,7 @@ static bool take_packets(struct tcp *tcp, uint32_t len, struct packet_queue *ret
 
 bool send_append_copy(struct tcp *tcp, struct tcp_conn *conn, const uint8_t *bytes, uint32_t len)
 {
-        struct packet *tail = conn->send.tail, *packet;
+        struct packet *tail = conn->flight->send.tail, *packet;
         struct packet_queue fresh;
         uint32_t part = 0;
 
@@ -51,33 +51,35 @@ bool send_append_copy(struct tcp *tcp, struct tcp_conn *conn, const uint8_t *byt
 
 void send_append_packet(struct tcp *tcp, struct tcp_conn *conn, struct packet *packet)
 {
+        flight_take(tcp, conn);
         packet_meta(packet)->seq = conn->snd_end;
         conn->snd_end += packet_len(packet);
-        queue_push(&conn->send, packet);
+        queue_push(&conn->flight->send, packet);
 }
 
 void send_acked(struct tcp *tcp, struct tcp_conn *conn, uint32_t ack)
 {
-        uint32_t before = send_queued(conn);
+        uint32_t before = conn_acked_low(conn);
         struct packet *packet;
 
         conn->snd_una = ack;
+        conn->flags &= ~CONN_SYN_OUT;
         if (SEQ_BEFORE(conn->snd_nxt, ack)) {
                 conn->snd_nxt = ack;
-                conn->send_hint = NULL;
+                conn->flight->send_hint = NULL;
         }
-        while ((packet = conn->send.head) != NULL && SEQ_BEFORE(packet_seq(packet), ack)) {
+        while ((packet = conn->flight->send.head) != NULL && SEQ_BEFORE(packet_seq(packet), ack)) {
                 if (SEQ_BEFORE_EQ(packet_seq_end(packet), ack)) {
-                        if (packet == conn->send_hint)
-                                conn->send_hint = NULL;
-                        conn_packet_free(tcp, queue_pop(&conn->send));
+                        if (packet == conn->flight->send_hint)
+                                conn->flight->send_hint = NULL;
+                        conn_packet_free(tcp, queue_pop(&conn->flight->send));
                         continue;
                 }
                 packet_pull(packet, (uint16_t)(ack - packet_seq(packet)));
                 packet_meta(packet)->seq = ack;
                 break;
         }
-        conn->bytes_acked += before - send_queued(conn);
+        conn->wheel.user[1] += conn_acked_low(conn) < before;
         if (conn->flags & CONN_WANT_ROOM && send_queued(conn) <= tcp->set.send_bytes_max / 2) {
                 conn->flags &= ~CONN_WANT_ROOM;
                 conn_event(tcp, conn, TCP_EV_ROOM);
@@ -86,10 +88,10 @@ void send_acked(struct tcp *tcp, struct tcp_conn *conn, uint32_t ack)
 
 struct packet *send_locate(struct tcp_conn *conn, uint32_t seq)
 {
-        struct packet *packet = conn->send_hint;
+        struct packet *packet = conn->flight->send_hint;
 
         if (!packet || SEQ_BEFORE(seq, packet_seq(packet)))
-                packet = conn->send.head;
+                packet = conn->flight->send.head;
         while (SEQ_BEFORE_EQ(packet_seq_end(packet), seq))
                 packet = packet_next(packet);
         return packet;
@@ -136,5 +138,6 @@ void tcp_shutdown(struct tcp *tcp, struct tcp_handle handle)
                 conn_state_set(conn, TCP_ST_LAST_ACK);
         /* In SYN-SENT and SYN-RECEIVED the FIN waits for the handshake. */
         conn->flags |= CONN_FIN_QUEUED;
+        flight_take(tcp, conn);
         conn_output_want(tcp, conn);
 }

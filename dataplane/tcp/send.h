@@ -20,7 +20,7 @@ static inline bool send_is_open(const struct tcp_conn *conn)
 /* Payload bytes queued, sent or not. */
 static inline uint32_t send_queued(const struct tcp_conn *conn)
 {
-        uint32_t start = conn->snd_una == conn->iss ? conn->iss + 1 : conn->snd_una;
+        uint32_t start = conn->snd_una + !!(conn->flags & CONN_SYN_OUT);
 
         return SEQ_BEFORE(start, conn->snd_end) ? conn->snd_end - start : 0;
 }

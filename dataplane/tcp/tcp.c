@@ -18,7 +18,7 @@
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-static void *take_pages(size_t bytes)
+void *tcp_pages_take(size_t bytes)
 {
         void *memory =
             mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -29,7 +29,7 @@ static void *take_pages(size_t bytes)
         return memory;
 }
 
-static void give_pages(void *memory, size_t bytes)
+void tcp_pages_give(void *memory, size_t bytes)
 {
         if (memory)
                 munmap(memory, bytes);
@@ -101,9 +101,9 @@ struct tcp *tcp_new(const struct tcp_settings *settings)
         while ((uint32_t)UINT16_MAX << tcp->recv_scale < tcp->set.window_max_bytes)
                 tcp->recv_scale++;
         tcp->boards_max = tcp->set.connections_max / 8 + 64;
-        tcp->conns = take_pages((size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
-        tcp->boards = take_pages((size_t)tcp->boards_max * sizeof(struct tcp_board));
-        if (!tcp->conns || !tcp->boards)
+        tcp->conns = tcp_pages_take((size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
+        tcp->boards = tcp_pages_take((size_t)tcp->boards_max * sizeof(struct tcp_board));
+        if (!tcp->conns || !tcp->boards || flight_pool_new(tcp, tcp->set.connections_max) < 0)
                 goto fail;
         if (table_init(&tcp->table,
                        (uint64_t)tcp->set.connections_max + tcp->set.syncache_max + tcp->set.timewait_max) < 0)
@@ -138,8 +138,9 @@ void tcp_free(struct tcp *tcp)
         timewait_free(tcp);
         syncache_free(tcp);
         table_done(&tcp->table);
-        give_pages(tcp->boards, (size_t)tcp->boards_max * sizeof(struct tcp_board));
-        give_pages(tcp->conns, (size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
+        flight_pool_free(tcp);
+        tcp_pages_give(tcp->boards, (size_t)tcp->boards_max * sizeof(struct tcp_board));
+        tcp_pages_give(tcp->conns, (size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
         free(tcp);
 }
 
@@ -182,9 +183,10 @@ static bool read_segment(struct tcp *tcp, struct packet *packet, struct tcp_segm
         return true;
 }
 
-/* Second pass: what the bucket points at. */
-static void prefetch_owner(const struct tcp *tcp, const struct tcp_segment *segment)
+/* Second pass: what the bucket points at. Returns the connection, or NULL when it is none or not known yet. */
+static const struct tcp_conn *prefetch_owner(const struct tcp *tcp, const struct tcp_segment *segment)
 {
+        const struct tcp_conn *conn = NULL;
         struct table_walk walk;
         uint32_t value;
 
@@ -194,8 +196,9 @@ static void prefetch_owner(const struct tcp *tcp, const struct tcp_segment *segm
 
                 switch (value >> 30) {
                 case TCP_KIND_CONN:
-                        for (unsigned line = 0; line < sizeof(struct tcp_conn) / 64; line++)
-                                __builtin_prefetch((const uint8_t *)&tcp->conns[index] + 64 * line);
+                        conn = &tcp->conns[index];
+                        for (unsigned line = 0; line < sizeof(*conn) / 64; line++)
+                                __builtin_prefetch((const uint8_t *)conn + 64 * line);
                         break;
                 case TCP_KIND_SYN:
                         syncache_prefetch(tcp, index);
@@ -205,6 +208,16 @@ static void prefetch_owner(const struct tcp *tcp, const struct tcp_segment *segm
                         break;
                 }
         }
+        return conn;
+}
+
+/* While the segment before it is worked on: what the connection, which has come by now, points at. */
+static void prefetch_flight(const struct tcp_conn *conn)
+{
+        if (!conn)
+                return;
+        __builtin_prefetch(conn->flight);
+        __builtin_prefetch((const uint8_t *)conn->flight + 64);
 }
 
 static const struct tcp_tuple *tuple_of(const struct tcp *tcp, enum tcp_kind kind, uint32_t index)
@@ -257,14 +270,17 @@ static void take_segment(struct tcp *tcp, struct tcp_segment *segment)
                 conn = listen_input(tcp, segment, NULL);
                 break;
         }
-        if (conn)
+        if (conn) {
                 input_conn(tcp, conn, segment);
+                flight_rest(tcp, conn);
+        }
         BUG_ON_HOT(segment->packet);
 }
 
 void tcp_input(struct tcp *tcp, struct packet **packets, unsigned n, uint64_t now_us)
 {
         struct tcp_segment segments[TCP_BURST];
+        const struct tcp_conn *owners[TCP_BURST + 1] = { NULL };
 
         tcp_clock_set(tcp, now_us);
         counter_add(tcp->counters, COUNTER_tcp_segments_in, n);
@@ -274,9 +290,12 @@ void tcp_input(struct tcp *tcp, struct packet **packets, unsigned n, uint64_t no
                 for (unsigned i = 0; i < burst; i++)
                         good += read_segment(tcp, packets[i], &segments[good]);
                 for (unsigned i = 0; i < good; i++)
-                        prefetch_owner(tcp, &segments[i]);
-                for (unsigned i = 0; i < good; i++)
+                        owners[i] = prefetch_owner(tcp, &segments[i]);
+                owners[good] = NULL;
+                for (unsigned i = 0; i < good; i++) {
+                        prefetch_flight(owners[i + 1]);
                         take_segment(tcp, &segments[i]);
+                }
                 packets += burst;
                 n -= burst;
         }
@@ -384,10 +403,13 @@ bool tcp_next_event(struct tcp *tcp, struct tcp_event *ret)
                 .conn = { index, conn->generation },
                 .owner = conn->owner,
                 .bits = conn->events,
-                .listener_id = conn->listener_id,
-                .recv_bytes = conn->recv_bytes,
+                .recv_bytes = conn->flight->recv_bytes,
         };
         conn->events = 0;
+        if (ret->bits & TCP_EV_OPENED) {
+                ret->listener_id = (uint32_t)conn->listener_id;
+                ret->owner = conn->owner = 0;
+        }
         if (ret->bits & TCP_EV_FINAL)
                 tcp->last_told = index;
         return true;
@@ -401,7 +423,8 @@ unsigned tcp_coming_events(const struct tcp *tcp, struct tcp_coming *ret, unsign
         for (; n < max && index != ILIST_NONE; n++) {
                 const struct tcp_conn *conn = &tcp->conns[index];
 
-                ret[n] = (struct tcp_coming){ conn->owner, conn->events, conn->tuple.remote };
+                ret[n] = (struct tcp_coming){ conn->events & TCP_EV_OPENED ? 0 : conn->owner, conn->events,
+                                              conn->tuple.remote };
                 index = conn->on_events.next;
         }
         return n;
@@ -414,6 +437,7 @@ void tcp_stats(const struct tcp *tcp, struct tcp_stats *ret)
                 .syncache = syncache_len(tcp),
                 .timewait = timewait_len(tcp),
                 .packets_held = tcp->held,
+                .flights = tcp->flights_used,
                 .packets_ready = tcp->ready_len,
         };
 }

@@ -138,9 +138,8 @@ struct tcp_info {
         uint32_t recv_bytes;     /* unread */
         uint32_t unsent_bytes;   /* queued and never sent */
         uint32_t unacked_bytes;  /* sent and not acknowledged: 0 with unsent_bytes 0 means the peer has it all */
-        uint64_t bytes_in;       /* payload taken from the peer, in order */
-        uint64_t bytes_acked;    /* payload that the peer has acknowledged */
-        uint32_t retransmits;    /* segments sent again */
+        uint64_t bytes_in;       /* payload taken from the peer, in order; modulo 2^40 */
+        uint64_t bytes_acked;    /* payload that the peer has acknowledged; modulo 2^40 */
 };
 
 /* A new endpoint, or NULL when memory is short or a setting makes no sense. May allocate. */
@@ -290,6 +289,7 @@ struct tcp_stats {
         uint32_t syncache;      /* half-open */
         uint32_t timewait;
         uint32_t packets_held;  /* in receive, reorder and send queues */
+        uint32_t flights;       /* connections with something queued or on its way */
         uint32_t packets_ready; /* control segments waiting for tcp_output() */
 };
 void tcp_stats(const struct tcp *tcp, struct tcp_stats *ret);

@@ -26,6 +26,7 @@ struct wheel_node {
         uint32_t next, prev; /* indices in the slot's list, WHEEL_NONE at the ends */
         uint32_t due_ms;     /* low half of the due time */
         uint16_t place;      /* level and slot, or WHEEL_OFF */
+        uint8_t user[2];     /* not the wheel's: room that alignment leaves */
 };
 
 struct wheel {

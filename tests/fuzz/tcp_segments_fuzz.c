@@ -203,14 +203,14 @@ static void take_event(struct fuzz *fuzz, const struct tcp_event *event)
                 peer->is_open = true;
                 peer->is_moved = false;
                 peer->read = peer->written = 0;
-                peer->irs = conn->rcv_nxt - (conn->flags & CONN_FIN_TAKEN ? 1 : 0) - conn->recv_bytes - 1;
+                peer->irs = conn->rcv_nxt - (conn->flags & CONN_FIN_TAKEN ? 1 : 0) - conn->flight->recv_bytes - 1;
                 BUG_ON(!tcp_owner_set(fuzz->tcp, peer->conn, 2));
         }
         BUG_ON(!peer->is_open || event->conn.index != peer->conn.index || event->conn.generation != peer->conn.generation);
         if (event->bits & TCP_EV_CONNECTED) {
                 const struct tcp_conn *conn = conn_lookup(fuzz->tcp, event->conn);
 
-                peer->irs = conn->rcv_nxt - (conn->flags & CONN_FIN_TAKEN ? 1 : 0) - conn->recv_bytes - 1;
+                peer->irs = conn->rcv_nxt - (conn->flags & CONN_FIN_TAKEN ? 1 : 0) - conn->flight->recv_bytes - 1;
         }
         BUG_ON(event->bits & TCP_EV_EOF && tcp_recv_bytes(fuzz->tcp, peer->conn) > 0);
         if (event->bits & TCP_EV_FINAL) {
@@ -230,7 +230,7 @@ static void print_connections(const struct fuzz *fuzz)
                         " rcv_nxt %u rcv_adv %u recv %u reorder %u\n",
                         i, c->tuple.local_port, c->state, c->flags, c->timers, c->snd_una - c->iss, c->snd_nxt - c->iss,
                         c->snd_max - c->iss, c->snd_end - c->iss, c->snd_wnd, c->cwnd, c->backoff, c->rcv_nxt,
-                        c->rcv_adv, c->recv_bytes, c->reorder_len);
+                        c->rcv_adv, c->flight->recv_bytes, c->flight->reorder_len);
         }
 }
 

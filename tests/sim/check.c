@@ -10,27 +10,27 @@
 
 static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
 {
-        uint32_t at = conn->snd_una == conn->iss ? conn->iss + 1 : conn->snd_una;
-        bool hint_found = conn->send_hint == NULL;
+        uint32_t at = conn->snd_una + !!(conn->flags & CONN_SYN_OUT);
+        bool hint_found = conn->flight->send_hint == NULL;
 
         if (SEQ_BEFORE(conn->snd_nxt, conn->snd_una) || SEQ_AFTER(conn->snd_nxt, conn->snd_max))
                 return "snd_una <= snd_nxt <= snd_max does not hold";
         if (SEQ_AFTER(conn->snd_max, send_end(conn)))
                 return "more was sent than was queued";
-        for (struct packet *packet = conn->send.head; packet; packet = packet_next(packet)) {
+        for (struct packet *packet = conn->flight->send.head; packet; packet = packet_next(packet)) {
                 if (packet_seq(packet) != at)
                         return "the send queue has a gap";
                 if (packet_len(packet) == 0)
                         return "an empty packet in the send queue";
                 at = packet_seq_end(packet);
-                hint_found |= packet == conn->send_hint;
+                hint_found |= packet == conn->flight->send_hint;
                 (*held)++;
         }
         if (!hint_found)
                 return "send_hint points out of the queue";
         if (!conn_fin_is_acked(conn) && SEQ_BEFORE(conn->snd_end, at))
                 return "the send queue ends behind snd_end";
-        if (conn->send.head && at != conn->snd_end)
+        if (conn->flight->send.head && at != conn->snd_end)
                 return "the send queue does not end at snd_end";
         return NULL;
 }
@@ -40,22 +40,22 @@ static const char *check_recv(const struct tcp_conn *conn, uint32_t *held)
         uint32_t bytes = 0, at = conn->rcv_nxt;
         unsigned len = 0;
 
-        for (struct packet *packet = conn->recv.head; packet; packet = packet_next(packet)) {
+        for (struct packet *packet = conn->flight->recv.head; packet; packet = packet_next(packet)) {
                 bytes += packet_len(packet);
                 (*held)++;
         }
-        if (bytes != conn->recv_bytes)
+        if (bytes != conn->flight->recv_bytes)
                 return "recv_bytes is not what is queued";
         if (SEQ_BEFORE(conn->rcv_adv, conn->rcv_nxt) && !(conn->flags & CONN_FIN_TAKEN))
                 return "more was received than the window";
-        for (struct packet *packet = conn->reorder.head; packet; packet = packet_next(packet)) {
+        for (struct packet *packet = conn->flight->reorder.head; packet; packet = packet_next(packet)) {
                 if (SEQ_BEFORE(packet_seq(packet), at) || packet_seq(packet) == conn->rcv_nxt)
                         return "the reorder list is out of order, or due";
                 at = packet_seq_end(packet);
                 len++;
                 (*held)++;
         }
-        if (len != conn->reorder_len || len > TCP_REORDER_PACKETS_MAX)
+        if (len != conn->flight->reorder_len || len > TCP_REORDER_PACKETS_MAX)
                 return "reorder_len is wrong";
         return NULL;
 }
@@ -65,12 +65,13 @@ static const char *check_timers(const struct tcp *tcp, const struct tcp_conn *co
 {
         if (conn->timers && !wheel_node_is_armed(&conn->wheel))
                 return "a timer runs, but not in the wheel";
-        for (unsigned i = 0; i < TIMERS; i++) {
-                if (!(conn->timers & 1u << i))
-                        continue;
-                if (is_on_time && SEQ_BEFORE(conn->due_ms[i], (uint32_t)tcp->now_ms))
+        for (unsigned left = conn->timers; left; left &= left - 1) {
+                uint32_t now_ms = (uint32_t)tcp->now_ms;
+                int32_t left_ms = conn_timer_left(conn, left & -left, now_ms);
+
+                if (is_on_time && left_ms < 0)
                         return "a timer is overdue";
-                if (SEQ_BEFORE(conn->due_ms[i], conn->wheel.due_ms))
+                if (SEQ_BEFORE(now_ms + (uint32_t)left_ms, conn->wheel.due_ms))
                         return "the wheel will come after the timer";
         }
         if (ilist_node_is_on(&conn->on_output))
@@ -175,7 +176,7 @@ static const char *check_table(const struct tcp *tcp, uint32_t live)
 
 /* What is known of all connections together. */
 struct sums {
-        uint32_t used, live, held, armed, on_events, on_output, boards;
+        uint32_t used, live, held, armed, on_events, on_output, boards, flights;
 };
 
 static const char *check_sums(const struct tcp *tcp, const struct sums *sums)
@@ -201,6 +202,12 @@ static const char *check_sums(const struct tcp *tcp, const struct sums *sums)
                         return "the list of free scoreboards is broken";
         if (count + sums->boards != tcp->boards_fresh)
                 return "a scoreboard is neither free nor used";
+        count = 0;
+        for (const struct tcp_flight *flight = tcp->flights_free; flight; flight = flight->next_free)
+                if (count++ > tcp->flights_fresh)
+                        return "the list of free flights is broken";
+        if (sums->flights != tcp->flights_used || count + sums->flights != tcp->flights_fresh)
+                return "a flight is neither free nor used";
         for (struct packet *packet = tcp->ready.head; packet; packet = packet_next(packet))
                 ready++;
         if (ready != tcp->ready_len)
@@ -213,6 +220,20 @@ static const char *check_sums(const struct tcp *tcp, const struct sums *sums)
         return wrong ? wrong : check_table(tcp, sums->live);
 }
 
+/* A connection that waits for nothing holds nothing. */
+static const char *check_flight(const struct tcp_conn *conn)
+{
+        bool rests = !conn->flight->recv.head && !conn->flight->reorder.head && !conn->flight->send.head &&
+                     !(conn->flags & CONN_FIN_HELD && conn->state != TCP_ST_CLOSED) &&
+                     (conn->state == TCP_ST_CLOSED || (conn->snd_una == conn->snd_max && !send_is_pending(conn)));
+
+        if (rests != (conn->flight == &flight_none))
+                return rests ? "it rests, and has a flight" : "it has no flight, and does not rest";
+        if (rests && conn->timers & TIMER_REXMIT)
+                return "it rests, and its retransmission timer runs";
+        return NULL;
+}
+
 static const char *check_conn(const struct tcp *tcp, const struct tcp_conn *conn, bool is_on_time,
                               struct sums *sums)
 {
@@ -223,12 +244,15 @@ static const char *check_conn(const struct tcp *tcp, const struct tcp_conn *conn
         sums->armed += wheel_node_is_armed(&conn->wheel);
         sums->on_events += ilist_node_is_on(&conn->on_events);
         sums->on_output += ilist_node_is_on(&conn->on_output);
-        sums->boards += conn->board != BOARD_NONE;
+        sums->flights += conn->flight != &flight_none;
+        sums->boards += conn->flight->board != BOARD_NONE;
+        if (!wrong)
+                wrong = check_flight(conn);
         if (wrong)
                 return wrong;
         if (conn->state == TCP_ST_CLOSED) {
-                if (conn->send.head || conn->reorder.head || conn->flags & CONN_ORPHAN || conn->timers ||
-                    wheel_node_is_armed(&conn->wheel) || conn->board != BOARD_NONE)
+                if (conn->flight->send.head || conn->flight->reorder.head || conn->flags & CONN_ORPHAN || conn->timers ||
+                    wheel_node_is_armed(&conn->wheel) || conn->flight->board != BOARD_NONE)
                         return "it is over, but still holds something";
                 return NULL;
         }
@@ -264,8 +288,8 @@ const char *sim_check(const struct tcp *tcp, bool is_on_time, uint32_t ret_buffe
                 wrong = check_conn(tcp, conn, is_on_time, &sums);
                 if (wrong)
                         return wrong;
-                references += count_references(&conn->recv) + count_references(&conn->send) +
-                              count_references(&conn->reorder);
+                references += count_references(&conn->flight->recv) + count_references(&conn->flight->send) +
+                              count_references(&conn->flight->reorder);
         }
         if (ret_buffers == NULL)
                 return check_sums(tcp, &sums);

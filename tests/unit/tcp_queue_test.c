@@ -346,12 +346,42 @@ static void test_output_forms(void **state)
         }
 }
 
+/* What a connection holds while it waits: nothing. */
+static void test_rest(void **state)
+{
+        static const struct script_case cases[] = {
+                { "unread bytes", .lines = { OPEN_PLAIN, "flights 0", "< . 1:10 ack 1", "event DATA", "flights 1", "read 10",
+                                             "flights 0", "+50", "> . 1:0 ack 11", "flights 0" } },
+                { "bytes on their way",
+                  .lines = { OPEN_PLAIN, "send 10", "> P. 1:10", "flights 1", "< . 1:0 ack 6", "flights 1",
+                             "< . 1:0 ack 11", "flights 0" } },
+                { "bytes that wait for the window",
+                  .lines = { OPEN_PLAIN, "< . 1:0 ack 1 win 0", "send 10", "> none", "flights 1", "< . 1:0 ack 1 win 500",
+                             "> P. 1:10", "< . 1:0 ack 11", "flights 0" } },
+                { "bytes out of order",
+                  .lines = { OPEN_PLAIN, "< . 11:10 ack 1", "> . 1:0 ack 1", "flights 1", "< . 1:10 ack 1", "> . 1:0 ack 21",
+                             "event DATA", "read 20", "flights 0" } },
+                { "a FIN out of order, then a reset",
+                  .lines = { OPEN_PLAIN, "< F. 11:0 ack 1", "> . 1:0 ack 1", "flights 1", "< R 1:0", "event RESET",
+                             "flights 0" } },
+                { "our FIN", .lines = { OPEN_PLAIN, "shutdown", "> F. 1:0", "flights 1", "< . 1:0 ack 2", "flights 0" } },
+                { "over, with bytes to read",
+                  .lines = { OPEN_PLAIN, "< . 1:10 ack 1", "< R 11:0", "event DATA,RESET", "flights 1", "event none",
+                             "conns 0", "flights 0" } },
+                { "our SYN", .lines = { "connect", "> S 0:0 mss 1460 ws 5 sok ts", "flights 1", "< S. 0:0 ack 1 mss 1460",
+                                        "> . 1:0 ack 1", "event CONNECTED", "flights 0" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_window),         cmocka_unit_test(test_send_queue),   cmocka_unit_test(test_move),
                 cmocka_unit_test(test_move_to_self),   cmocka_unit_test(test_spans),        cmocka_unit_test(test_reorder_bounds),
                 cmocka_unit_test(test_budget),         cmocka_unit_test(test_no_creep),     cmocka_unit_test(test_drain_bound), cmocka_unit_test(test_empty_pool),   cmocka_unit_test(test_output_forms),
+                cmocka_unit_test(test_rest),
         };
 
         return cmocka_run_group_tests(tests, script_setup, NULL);

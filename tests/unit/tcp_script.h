@@ -15,6 +15,7 @@
  *   held N                        packets in queues
  *   srtt MS                       the smoothed round trip
  *   state NAME, conns N, timewait N, halfopen N
+ *   flights N                     connections with something queued or on its way
  *   icmp toobig MTU SEQ, icmp port SEQ
  *
  * FLAGS are letters of S F R P and . (ACK). Sequence numbers are relative: the peer's SYN is 0, and so is ours.
@@ -483,6 +484,7 @@ static inline void script_line(struct script *script, const char *line)
         else if (strncmp(text, "icmp ", 5) == 0)
                 script_icmp(script, rest);
         else if (strncmp(text, "held ", 5) == 0 ? stats.packets_held != n
+                 : strncmp(text, "flights ", 8) == 0 ? stats.flights != n
                  : strncmp(text, "conns ", 6) == 0 ? stats.connections != n
                  : strncmp(text, "timewait ", 9) == 0 ? stats.timewait != n
                  : strncmp(text, "halfopen ", 9) == 0 ? stats.syncache != n
