@@ -218,6 +218,11 @@ static const struct tcp_listener *find_listener(const struct tcp *tcp, const str
         return NULL;
 }
 
+bool listen_is_there(const struct tcp *tcp, const struct tcp_tuple *tuple)
+{
+        return find_listener(tcp, tuple) != NULL;
+}
+
 static uint16_t mss_of(const struct tcp_header *header, const struct addr *remote)
 {
         bool v4 = addr_is_v4(remote);

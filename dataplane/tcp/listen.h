@@ -39,6 +39,9 @@ struct tcp_conn *listen_input(struct tcp *tcp, struct tcp_segment *segment, cons
 /* A segment for syncache entry index. Takes the packet, unless it returns a new connection: as above. */
 struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segment *segment);
 
+/* Does a listener take connections there? */
+bool listen_is_there(const struct tcp *tcp, const struct tcp_tuple *tuple);
+
 /* This tuple's timestamp clock starts here (RFC 7323 5.4). */
 uint32_t tcp_timestamp_offset(const struct tcp *tcp, const struct tcp_tuple *tuple);
 

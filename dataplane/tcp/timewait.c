@@ -7,6 +7,7 @@
 
 #include "dataplane/shared/pages.h"
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/output.h"
 
 struct timewait_entry {
@@ -183,7 +184,9 @@ bool timewait_input(struct tcp *tcp, uint32_t index, struct tcp_segment *segment
                 segment->packet = NULL;
                 return false;
         }
-        if ((header->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN && is_new_connection(entry, header)) {
+        /* Where nobody listens (we were the client) a SYN begins nothing, and must not end the wait either. */
+        if ((header->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN && is_new_connection(entry, header) &&
+            listen_is_there(tcp, &entry->tuple)) {
                 *ret_iss_after = entry->snd_nxt;
                 remove_entry(tcp, index);
                 return true;
