@@ -46,7 +46,7 @@ def test_both_nodes_answer(lab):
 def test_first_seen_on_one_node_passes_on_the_other_after_the_block_period(lab, network):
     source = network + "5"
     assert lab.ask(source, SENDER, RECIPIENT, node=1).code == 451
-    _arrives(lab, 2, source, WAITING, 3)
+    _arrives(lab, 2, source, WAITING, 10 * labs.SLOW)
     time.sleep(BLOCK_SEC + 0.2)
     assert lab.ask(source, SENDER, RECIPIENT, node=2).code == 250
 
@@ -56,7 +56,7 @@ def test_delivered_on_one_node_is_known_on_the_other(lab, network):
     assert lab.ask(source, SENDER, RECIPIENT, node=2).code == 451
     time.sleep(BLOCK_SEC + 0.2)
     assert lab.deliver(source, SENDER, RECIPIENT, messages.make(1, 300), node=2).code == 250
-    _arrives(lab, 1, source, PASSED, 3)
+    _arrives(lab, 1, source, PASSED, 10 * labs.SLOW)
     assert lab.ask(source, SENDER, RECIPIENT, node=1).code == 250
 
 
@@ -108,5 +108,5 @@ def test_garbage_in_redis_is_counted_and_never_believed(lab, network):
     labs.wait_until(lambda: lab.ctl_json("status", node=2)["redis"]["refused"] > 0, 10, "the garbage is counted")
     source = network + "5"
     assert lab.ask(source, SENDER, RECIPIENT, node=1).code == 451
-    _arrives(lab, 2, source, WAITING, 5)
+    _arrives(lab, 2, source, WAITING, 10 * labs.SLOW)
     assert lab.pid("control1") and lab.pid("control2")
