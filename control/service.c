@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "control/control.h"
+#include "control/store/redis.h"
 
 #define ASKS_A_TURN    512u
 #define RECORDS_A_TURN 256u
@@ -214,8 +215,8 @@ static void on_tick(void *arg)
                 if (control_link_stats(control->link)->attached == 1)
                         control->is_draining |= atomic_load(&control_link_page(control->link)->draining) == 1;
                 push_tell_dataplane(control);
-                grey_table_mark_all(
-                    &control->grey); /* a dead one may have changed entries without their marks */
+                if (control->redis) /* a dead one may have changed entries without their marks */
+                        redis_resend(control->redis);
         }
         control_link_beat(control->link, loop_now_ms(control->loop));
         link_work(control);

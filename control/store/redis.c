@@ -19,6 +19,7 @@
 /* What one turn does at most, so that each part gets its share and Redis a bounded load. */
 #define PUSH_BATCHES      16u    /* of WIRE_BATCH_MAX entries */
 #define PUSH_LOOK         65536u /* words of the bitmap looked at */
+#define PUSH_READ         262144u /* buckets read in a turn: 16 MiB */
 #define CHANGES_CALLS     8u
 #define SCAN_CALLS_GAP    64u /* pages a turn after a gap: all of Redis in some 15 s */
 #define SCAN_EVERY_TURNS  5u  /* else one page in so many turns */
@@ -42,6 +43,7 @@ struct redis {
         int fd; /* -1: none */
         bool stop;
         bool woken;
+        bool resend_wanted;
 
         /* the thread's own */
         struct redis_wire *wire;
@@ -49,7 +51,8 @@ struct redis {
         struct wire_id id[WIRE_STREAMS];
         struct wire_rows rows;
         uint64_t epoch;       /* of the Redis last seen; 0: none yet */
-        uint64_t push_cursor; /* bucket */
+        uint64_t push_cursor;   /* bucket, of the marked ones */
+        uint64_t resend_cursor; /* bucket: the next of all that are to be sent again; the table's number: none */
         unsigned scan_hash;   /* next to look through */
         unsigned scan_left;   /* hashes to look through since the last gap */
         char scan_cursor[WIRE_CURSOR_MAX];
@@ -142,7 +145,7 @@ static int begin_resync(struct redis *redis, bool send_all)
         redis->scan_left = WIRE_HASHES;
         strcpy(redis->scan_cursor, "0");
         if (send_all)
-                grey_table_mark_all(redis->table);
+                redis->resend_cursor = 0;
         /* The ends first, then the whole: a change in between is seen twice, not missed. */
         return wire_tails(redis->wire, redis->id, redis->now.error);
 }
@@ -236,24 +239,38 @@ static void take_rows(struct redis *redis, bool sweep, struct grey_row *dead, un
         redis->rows.garbage = 0;
 }
 
-/* Up to one batch of marked buckets. Returns the buckets taken. */
-static unsigned collect(struct redis *redis, uint64_t bucket[BATCH_BUCKETS_MAX],
-                        struct grey_row row[WIRE_BATCH_MAX], unsigned *ret_rows)
+/* The next bucket to be sent: a marked one, or the next of all. */
+static bool next_bucket(struct redis *redis, bool is_resend, uint64_t *ret)
+{
+        if (!is_resend)
+                return grey_table_take_mark(redis->table, &redis->push_cursor, PUSH_LOOK, ret);
+        if (redis->resend_cursor >= redis->table->buckets)
+                return false;
+        *ret = redis->resend_cursor++;
+        return true;
+}
+
+/*
+ * Up to one batch of buckets that hold something, reading *read_left at most. Returns how many; those in which
+ * there is nothing to send need not be put back either.
+ */
+static unsigned collect(struct redis *redis, bool is_resend, unsigned *read_left,
+                        uint64_t bucket[BATCH_BUCKETS_MAX], struct grey_row row[WIRE_BATCH_MAX], unsigned *ret_rows)
 {
         uint32_t now_sec = wall_sec();
         unsigned buckets = 0, rows = 0;
 
-        while (buckets < BATCH_BUCKETS_MAX &&
-               grey_table_take_mark(redis->table, &redis->push_cursor, PUSH_LOOK, &bucket[buckets])) {
-                unsigned n = grey_table_read_bucket(redis->table, bucket[buckets], &row[rows]);
+        while (buckets < BATCH_BUCKETS_MAX && *read_left > 0 && next_bucket(redis, is_resend, &bucket[buckets])) {
+                unsigned before = rows, n = grey_table_read_bucket(redis->table, bucket[buckets], &row[rows]);
 
+                --*read_left;
                 for (unsigned i = rows, end = rows + n; i < end; i++) {
                         /* A time that no peer would believe is not worth sending either. */
                         if (!is_dead(redis, &row[i].facts, now_sec) &&
                             merge_check(&row[i].facts, now_sec) == MERGE_OK)
                                 row[rows++] = row[i];
                 }
-                buckets++;
+                buckets += rows > before;
         }
         if (redis->push_cursor >= redis->table->buckets)
                 redis->push_cursor = 0;
@@ -261,21 +278,25 @@ static unsigned collect(struct redis *redis, uint64_t bucket[BATCH_BUCKETS_MAX],
         return buckets;
 }
 
+/* What changed goes first, so that it never waits for millions that are sent again; those get one batch of a turn for sure. */
 static int push(struct redis *redis)
 {
         uint64_t bucket[BATCH_BUCKETS_MAX];
         struct grey_row row[WIRE_BATCH_MAX];
-        unsigned buckets, rows, none = 0;
+        unsigned buckets, rows, none = 0, read_left = PUSH_READ;
         int r = 0;
 
         for (unsigned batch = 0; batch < PUSH_BATCHES && r == 0; batch++) {
-                buckets = collect(redis, bucket, row, &rows);
+                bool is_resend = batch + 1 == PUSH_BATCHES;
+
+                buckets = collect(redis, is_resend, &read_left, bucket, row, &rows);
+                if (buckets == 0)
+                        buckets = collect(redis, !is_resend, &read_left, bucket, row, &rows);
                 if (buckets == 0)
                         break;
-                if (rows > 0)
-                        r = wire_put(redis->wire, row, rows, wall_sec() + MERGE_AHEAD_MAX_SEC + 4,
-                                     redis->conf.params.life_sec + redis->conf.params.window_sec,
-                                     &redis->rows, redis->now.error);
+                r = wire_put(redis->wire, row, rows, wall_sec() + MERGE_AHEAD_MAX_SEC + 4,
+                             redis->conf.params.life_sec + redis->conf.params.window_sec, &redis->rows,
+                             redis->now.error);
                 if (r < 0) { /* none of it counts as sent: merging twice does no harm */
                         for (unsigned i = 0; i < buckets; i++)
                                 grey_table_mark(redis->table, bucket[i]);
@@ -401,6 +422,9 @@ static void *run(void *arg)
                        pthread_cond_timedwait(&redis->wake, &redis->lock, &until) != ETIMEDOUT)
                         ;
                 redis->woken = false;
+                if (redis->resend_wanted)
+                        redis->resend_cursor = 0;
+                redis->resend_wanted = false;
                 stop = redis->stop;
                 pthread_mutex_unlock(&redis->lock);
         }
@@ -446,6 +470,7 @@ struct redis *redis_new(const struct redis_conf *conf, struct grey_table *table)
         redis->conf.timeout_ms = conf->timeout_ms ? conf->timeout_ms : TIMEOUT_MS;
         redis->conf.turn_ms = conf->turn_ms ? conf->turn_ms : TURN_MS;
         redis->table = table;
+        redis->resend_cursor = table->buckets; /* until the first connect says otherwise */
         redis->fd = -1;
         strcpy(redis->scan_cursor, "0");
         merge_build_key(random_number(), redis->node);
@@ -505,5 +530,12 @@ void redis_wake(struct redis *redis)
         pthread_mutex_lock(&redis->lock);
         redis->woken = true;
         pthread_cond_signal(&redis->wake);
+        pthread_mutex_unlock(&redis->lock);
+}
+
+void redis_resend(struct redis *redis)
+{
+        pthread_mutex_lock(&redis->lock);
+        redis->resend_wanted = true;
         pthread_mutex_unlock(&redis->lock);
 }

@@ -9,7 +9,8 @@
  * A turn: send marked buckets in pipelined batches (a script takes the maximum of each register), read what
  * the other nodes changed (64 streams), look a little further through the whole of Redis (which mends whatever
  * was missed and sweeps out what nobody needs). After a gap (trimmed stream, emptied Redis, start) the looking
- * through is faster, and every bucket counts as changed. docs/STATE.md has keys and rules.
+ * through is faster; where Redis may lack ours (emptied Redis, start) all buckets are sent again, behind those
+ * that are marked. docs/STATE.md has keys and rules.
  */
 #ifndef GREYLINE_CONTROL_STORE_REDIS_H
 #define GREYLINE_CONTROL_STORE_REDIS_H
@@ -75,6 +76,12 @@ void redis_free(struct redis *redis);
 /* From any thread. Never blocks for long. */
 void redis_status(struct redis *redis, struct redis_status *ret);
 const char *redis_state_text(enum redis_state state);
+
+/*
+ * Send every bucket again, from the next turn on: entries may have changed without a mark. A restart before the
+ * end begins anew with its first connect. From any thread.
+ */
+void redis_resend(struct redis *redis);
 
 /* Do a turn now rather than at the next turn_ms. From any thread. */
 void redis_wake(struct redis *redis);

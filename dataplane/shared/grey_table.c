@@ -495,12 +495,6 @@ void grey_table_mark(struct grey_table *table, uint64_t bucket)
                 __atomic_fetch_or(at, bit, __ATOMIC_SEQ_CST);
 }
 
-void grey_table_mark_all(struct grey_table *table)
-{
-        for (uint64_t word = 0; word < (table->buckets + 63) / 64; word++)
-                __atomic_store_n(&table->mark[word], ~0ull, __ATOMIC_SEQ_CST);
-}
-
 unsigned grey_table_fill(const struct grey_table *table)
 {
         uint64_t step = MAX(table->buckets / 1024, 1), looked = 0, used = 0;

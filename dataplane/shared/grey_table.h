@@ -193,9 +193,8 @@ unsigned grey_table_read_bucket(const struct grey_table *table, uint64_t bucket,
  */
 bool grey_table_take_mark(struct grey_table *table, uint64_t *cursor, uint64_t look, uint64_t *ret_bucket);
 
-/* Put a mark back (what was taken could not be sent), or mark all (a restarted dataplane: always). */
+/* Put a mark back: what was taken could not be sent. */
 void grey_table_mark(struct grey_table *table, uint64_t bucket);
-void grey_table_mark_all(struct grey_table *table);
 
 /* Share of used slots in thousandths, from a sample of at most 1024 buckets. "Two thirds" is 667. */
 unsigned grey_table_fill(const struct grey_table *table);

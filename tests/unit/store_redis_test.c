@@ -24,7 +24,9 @@
 #include <hiredis/hiredis.h>
 #include <cmocka.h>
 
+#include "control/store/merge.h"
 #include "control/store/redis.h"
+#include "control/store/redis_wire.h"
 
 #define PATIENCE_MS 20000
 
@@ -138,22 +140,32 @@ static void run_command(const char *format, ...)
 
 /* --- the nodes ------------------------------------------------------------------------------------------ */
 
-static void open_node(struct node *node, const char *name, const struct siphash_key *secret)
+static void open_node_of(struct node *node, const char *name, const struct siphash_key *secret, uint64_t entries)
 {
         memset(node, 0, sizeof(*node));
         snprintf(node->path, sizeof(node->path), "%s/%s", dir, name);
         unlink(node->path);
-        assert_int_equal(grey_table_open(&node->table, node->path, 20000, secret, NULL), 0);
+        assert_int_equal(grey_table_open(&node->table, node->path, entries, secret, NULL), 0);
 }
 
-static void follow(struct node *node)
+static void open_node(struct node *node, const char *name, const struct siphash_key *secret)
+{
+        open_node_of(node, name, secret, 20000);
+}
+
+static void follow_every(struct node *node, uint32_t turn_ms)
 {
         struct redis_conf conf = {
-                .unix_path = socket_path, .params = params, .turn_ms = 5, .timeout_ms = 1000
+                .unix_path = socket_path, .params = params, .turn_ms = turn_ms, .timeout_ms = 1000
         };
 
         node->redis = redis_new(&conf, &node->table);
         assert_non_null(node->redis);
+}
+
+static void follow(struct node *node)
+{
+        follow_every(node, 5);
 }
 
 static void unfollow(struct node *node)
@@ -296,6 +308,68 @@ static void test_gone_and_empty(void **state)
         wait_for(is_known(&two, 21) && is_known(&two, 22) && is_known(&two, 23));
         close_node(&one);
         close_node(&two);
+        stop_server();
+}
+
+/* The place of an entry in its change stream, from 0; -1: not there. */
+static int place_in_stream(uint64_t which)
+{
+        char wanted[MERGE_KEY_LEN + 1];
+        int place = -1;
+
+        merge_build_key(which, wanted);
+        for (unsigned stream = 0; stream < WIRE_STREAMS && place < 0; stream++) {
+                redisReply *reply = command("XRANGE greyline:{%u}:changes - +", stream);
+
+                for (size_t i = 0; i < reply->elements && place < 0; i++) {
+                        const redisReply *fields = reply->element[i]->element[1];
+
+                        for (size_t f = 0; f + 1 < fields->elements; f += 2)
+                                if (strcmp(fields->element[f]->str, "k") == 0 &&
+                                    strcmp(fields->element[f + 1]->str, wanted) == 0)
+                                        place = (int)i;
+                }
+                freeReplyObject(reply);
+        }
+        return place;
+}
+
+/* All is sent again at a start, but what changed goes first, wherever in the table it is. */
+static void test_changes_first(void **state)
+{
+        struct grey_facts facts = { .first_sec = now_sec() - 1000, .kind = GREY_KIND_NETWORK };
+        struct node one;
+
+        start_server("--loglevel", "warning");
+        open_node(&one, "one", &key);
+        for (uint64_t i = 0; i < 10000; i++) /* not marked: as if a peer had sent them */
+                (void)grey_table_merge(&one.table, number(i), &facts, &params, now_sec());
+        for (uint64_t i = 20000; i < 20020; i++)
+                record(&one, number(i), GREY_EVENT_FIRST, now_sec() - 1000);
+        follow(&one);
+        wait_for(is_state(&one, REDIS_UP) && one.status.sent >= 10000);
+        for (uint64_t i = 20000; i < 20020; i++)
+                assert_in_range(place_in_stream(number(i)), 0, 15); /* with what else is in their buckets */
+        close_node(&one);
+        stop_server();
+}
+
+/* A large table with little in it is sent again in a few turns: empty buckets take no place in a batch. */
+static void test_mostly_empty(void **state)
+{
+        struct grey_facts facts = { .first_sec = now_sec() - 1000, .kind = GREY_KIND_NETWORK };
+        struct node one;
+
+        start_server("--loglevel", "warning");
+        open_node_of(&one, "one", &key, 1000000);
+        for (uint64_t i = 0; i < 100; i++)
+                (void)grey_table_merge(&one.table, number(i), &facts, &params, now_sec());
+        follow_every(&one, 200);
+        wait_for(is_state(&one, REDIS_UP) && one.status.sent >= 100);
+        /* and once more when asked */
+        redis_resend(one.redis);
+        wait_for(is_state(&one, REDIS_UP) && one.status.sent >= 200);
+        close_node(&one);
         stop_server();
 }
 
@@ -519,6 +593,7 @@ int main(void)
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         const struct CMUnitTest tests[] = {
                 WITH_SERVER(test_two_nodes),    WITH_SERVER(test_gone_and_empty),
+                WITH_SERVER(test_changes_first), WITH_SERVER(test_mostly_empty),
                 WITH_SERVER(test_other_secret), WITH_SERVER(test_password),
                 WITH_SERVER(test_full),         WITH_SERVER(test_lies_in_redis),
                 WITH_SERVER(test_liars),
