@@ -118,6 +118,9 @@ struct leg {
         uint32_t connect_timeout_ms, reply_timeout_ms, end_timeout_ms;
         uint16_t recipients;     /* accepted in this transaction */
         uint16_t dues;
+        bool bare_reject, long_reject; /* the policy of any of them refuses bare CR and LF, or long lines */
+        uint16_t policy;               /* of the one accepted last, as texts.policy */
+        struct smtp_path recipient;    /* the one accepted last */
         struct smtp_data data;
         struct smtp_data_conf data_conf;
         uint64_t stalled_us;     /* since when the backend takes no more, 0: it takes */
@@ -308,7 +311,10 @@ void leg_timeout(struct sessions *ss, struct session *s);
 /* Give the backend up: in order (QUIT) or at once (RST, so that it throws a half message away). */
 void leg_close(struct sessions *ss, struct session *s, bool at_once);
 
-/* Note for the greylist what the accepted recipient needs when its message is accepted. */
+/*
+ * The recipient being decided was accepted: its message obeys the strictest policy of all that were. Notes for the
+ * greylist what is due when the message is accepted.
+ */
 void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due *due);
 
 /* --- probe.c ---------------------------------------------------------------------------------------------------- */

@@ -336,9 +336,17 @@ void leg_reset(struct sessions *ss, struct session *s)
 
 void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due *due)
 {
+        const struct texts *texts = texts_of(ss, s);
+        const struct image_policy *policy = image_policy(ss->image, MIN(texts->policy, ss->image->policies.count - 1));
         struct leg *leg = leg_of(ss, s);
 
+        if (leg->recipients == 0)
+                leg->bare_reject = leg->long_reject = false;
         leg->recipients++;
+        leg->bare_reject |= policy->bare_newline == IMAGE_BARE_NEWLINE_REJECT;
+        leg->long_reject |= policy->long_lines == IMAGE_LONG_LINES_REJECT;
+        leg->policy = texts->policy;
+        leg->recipient = texts->recipient;
         if (due == NULL)
                 return;
         if (leg->dues == DUES_MAX)

@@ -36,13 +36,15 @@ void stream_begin(struct sessions *ss, struct session *s)
         const struct image_policy *policy;
         struct leg *leg = leg_of(ss, s);
 
+        /* The message is for those who were accepted; who was named last may have been refused. */
+        texts->policy = leg->policy;
+        texts->recipient = leg->recipient;
         policy = image_policy(ss->image, MIN(texts->policy, ss->image->policies.count - 1));
         smtp_data_init(&leg->data);
         smtp_data_conf_init(&leg->data_conf);
         leg->data_conf.size_max = limits->message_bytes_max;
-        leg->data_conf.line_max = policy->long_lines == IMAGE_LONG_LINES_REJECT ? SMTP_TEXT_LINE_MAX : 0;
-        leg->data_conf.bare_newline = policy->bare_newline == IMAGE_BARE_NEWLINE_REJECT ? SMTP_BARE_REJECT
-                                                                                       : SMTP_BARE_NORMALIZE;
+        leg->data_conf.line_max = leg->long_reject ? SMTP_TEXT_LINE_MAX : 0;
+        leg->data_conf.bare_newline = leg->bare_reject ? SMTP_BARE_REJECT : SMTP_BARE_NORMALIZE;
         leg->data_conf.received_max = (uint16_t)MIN(limits->hops_max, UINT16_MAX);
         leg->stalled_us = 0;
         leg->began_us = ss->now_us;

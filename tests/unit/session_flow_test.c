@@ -22,7 +22,7 @@
         "    greylist: {block: 4m, window: 360m}\n"                                                          \
         "    reverse_dns: {missing: reject, unconfirmed: score}\n"                                           \
         "    pregreet: {action: reject}\n" extra                                                             \
-        "  open: {greylist: {enabled: false}}\n"
+        "  open: {greylist: {enabled: false}, bare_newline: reject}\n"
 
 #define NO_DELAY POLICY("0s", "")
 
@@ -392,6 +392,61 @@ static void test_timeouts(void **state)
         rig_free(rig);
 }
 
+/*
+ * A message obeys the strictest policy of the recipients that were accepted, and its record names one of them: not
+ * who was named last and refused, whose policy anybody could borrow. The default policy makes bare LF canonical
+ * here, that of open.org refuses it.
+ */
+static void test_message_of_the_accepted(void **state)
+{
+        static const struct {
+                const char *client, *recipients[2], *want[2], *want_end, *want_recorded;
+        } cases[] = {
+                { "198.18.90.7", { "u@example.org" }, { "250 " }, "250 2.0.0 kept", "u@example.org" },
+                { "198.18.90.7", { "u@open.org" }, { "250 " }, "550 5.5.2", "u@open.org" },
+                { "198.18.90.7", { "u@open.org", "u@example.org" }, { "250 ", "250 " }, "550 5.5.2", "u@example.org" },
+                { "198.18.90.7", { "u@example.org", "u@open.org" }, { "250 ", "250 " }, "550 5.5.2", "u@open.org" },
+                { "198.18.1.1", { "u@open.org", "u@example.org" }, { "250 ", "451 " }, "550 5.5.2", "u@open.org" },
+                { "198.18.90.7", { "u@open.org", "u@evil.test" }, { "250 ", "550 " }, "550 5.5.2", "u@open.org" },
+                { "198.18.90.7", { "u@example.org", "u@evil.test" }, { "250 ", "550 " }, "250 2.0.0 kept", "u@example.org" },
+        };
+
+        for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+                struct rig *rig = rig_new(POLICY("0s", "    bare_newline: normalize\n"));
+                struct ring reader;
+                struct rig_client *c;
+                const struct msg_log *log;
+                char line[128], got[128] = "";
+
+                rig_know(rig, cases[i].client, 0, CLIENT_PTR_CONFIRMED);
+                c = rig_connect(rig, cases[i].client);
+                hello(rig, c);
+                rig_say(rig, c, "MAIL FROM:<a@s.test>\r\n");
+                rig_expect(rig, c, "250 2.1.0");
+                for (unsigned k = 0; k < ARRAY_LEN(cases[i].recipients) && cases[i].recipients[k]; k++) {
+                        snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", cases[i].recipients[k]);
+                        rig_say(rig, c, line);
+                        rig_expect(rig, c, cases[i].want[k]);
+                }
+                rig_say(rig, c, "DATA\r\n");
+                rig_expect(rig, c, "354 ");
+                rig_say(rig, c, "one\ntwo\r\n.\r\n");
+                rig_expect(rig, c, cases[i].want_end);
+                assert_int_equal(ring_attach_reader(&reader, link_log_ring(&rig->link, 0), LINK_LOG_SLOTS,
+                                                    sizeof(struct msg_log)), 0);
+                while ((log = ring_read_slot(&reader)) != NULL) {
+                        if (log->kind == MSG_LOG_DATA)
+                                snprintf(got, sizeof(got), "%.*s", log->recipient_len,
+                                         (const char *)log->text + log->helo_len + log->sender_len);
+                        ring_read_release(&reader);
+                }
+                if (strcmp(got, cases[i].want_recorded) != 0)
+                        fail_msg("case %u: recorded %s", i, got);
+                rig_quiet(rig);
+                rig_free(rig);
+        }
+}
+
 /* A message that drips in so slowly that it would never end is cut off, as is one that never ends after a refusal. */
 static void test_message_without_end(void **state)
 {
@@ -479,6 +534,7 @@ int main(void)
                 cmocka_unit_test(test_transactions),
                 cmocka_unit_test(test_large_message),
                 cmocka_unit_test(test_smuggling),
+                cmocka_unit_test(test_message_of_the_accepted),
                 cmocka_unit_test(test_client_leaves),
                 cmocka_unit_test(test_timeouts),
                 cmocka_unit_test(test_message_without_end),
