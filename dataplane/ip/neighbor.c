@@ -364,6 +364,9 @@ void neighbor_learn(struct ip *ip, unsigned interface, const struct addr *addr, 
 
         if (!entry)
                 return;
+        /* Without a question of ours it is no answer, whatever it says: anybody can send one. */
+        if (entry->state != NEIGHBOR_INCOMPLETE && entry->state != NEIGHBOR_PROBING)
+                what &= ~NEIGHBOR_ANSWERS;
         if (entry->state == NEIGHBOR_REACHABLE || entry->state == NEIGHBOR_PROBING) {
                 if (memcmp(entry->mac, mac, sizeof(entry->mac)) == 0) {
                         if (!(what & NEIGHBOR_ANSWERS))

@@ -76,7 +76,7 @@ struct neighbors {
 };
 
 /* What a message says about its sender. */
-#define NEIGHBOR_ANSWERS   0x1u /* it answers a question of ours: the neighbour is reachable both ways */
+#define NEIGHBOR_ANSWERS   0x1u /* in the form of an answer to us; believed as one while a question is open */
 #define NEIGHBOR_OVERRIDES 0x2u /* it may replace a MAC address that we know */
 
 int neighbors_init(struct neighbors *neighbors, unsigned entries, const struct siphash_key *key) MUST_CHECK;

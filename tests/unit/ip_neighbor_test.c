@@ -261,6 +261,27 @@ static void test_unasked_move_is_verified(void **state)
         rig_done(&rig);
 }
 
+/* Nor is an answer that nobody asked for believed as one. */
+static void test_unasked_answer_is_verified(void **state)
+{
+        struct rig rig;
+
+        rig_init(&rig, 0);
+        send_to(&rig, "198.18.0.77", RIG_NOW_US);
+        rig_input(&rig, "arp_answer", RIG_NOW_US);
+        rig_drain(&rig, 0);
+        learn(&rig, "198.18.0.77", 0xbb, NEIGHBOR_ANSWERS | NEIGHBOR_OVERRIDES, RIG_NOW_US + 1);
+        assert_int_equal(entry_of(&rig, "198.18.0.77")->mac[5], 0xbb);
+        assert_int_equal(send_to(&rig, "198.18.0.77", RIG_NOW_US + 2), IP_SENT);
+        assert_int_equal(entry_of(&rig, "198.18.0.77")->state, NEIGHBOR_PROBING);
+        learn(&rig, "198.18.0.77", 0xbb, NEIGHBOR_ANSWERS, RIG_NOW_US + 3); /* now it is one */
+        assert_int_equal(entry_of(&rig, "198.18.0.77")->state, NEIGHBOR_REACHABLE);
+        rig_drain(&rig, 0);
+        send_to(&rig, "198.18.0.77", RIG_NOW_US + 4);
+        assert_int_equal(rig_drain(&rig, 0), 1); /* the packet, and no question */
+        rig_done(&rig);
+}
+
 /* A table that is far too small: the packets that waited in evicted entries are gone and counted, the gateway stays. */
 static void test_eviction(void **state)
 {
@@ -425,6 +446,7 @@ int main(void)
                 cmocka_unit_test(test_forgotten),
                 cmocka_unit_test(test_moves),
                 cmocka_unit_test(test_unasked_move_is_verified),
+                cmocka_unit_test(test_unasked_answer_is_verified),
                 cmocka_unit_test(test_eviction),
                 cmocka_unit_test(test_storm),
                 cmocka_unit_test(test_question_rate),
