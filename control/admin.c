@@ -429,6 +429,34 @@ uid_t admin_uid(const struct admin_request *request)
         return request->uid;
 }
 
+const char *admin_wrong_arg(const struct admin_request *request, const char **ret_wanted)
+{
+        static const struct {
+                const char *name;
+                json_type type;
+        } known[] = {
+                { "version", JSON_INTEGER },  { "limit", JSON_INTEGER },  { "path", JSON_STRING },
+                { "content", JSON_STRING },   { "id", JSON_STRING },      { "address", JSON_STRING },
+                { "key", JSON_STRING },       { "client", JSON_STRING },  { "sender", JSON_STRING },
+                { "recipient", JSON_STRING }, { "domain", JSON_STRING },
+        };
+        const char *name;
+        json_t *value;
+
+        json_object_foreach((json_t *)(uintptr_t)admin_args(request), name, value) {
+                unsigned i = 0;
+
+                while (i < ARRAY_LEN(known) && strcmp(known[i].name, name) != 0)
+                        i++;
+                *ret_wanted = i == ARRAY_LEN(known)             ? "no argument of this name"
+                              : known[i].type == JSON_INTEGER ? "a whole number"
+                                                              : "a text";
+                if (i == ARRAY_LEN(known) || json_typeof(value) != known[i].type)
+                        return name;
+        }
+        return NULL;
+}
+
 const char *admin_string(const struct admin_request *request, const char *key, const char *otherwise)
 {
         const char *text = json_string_value(json_object_get(admin_args(request), key));

@@ -47,7 +47,13 @@ const char *admin_command(const struct admin_request *request);
 const json_t *admin_args(const struct admin_request *request);
 uid_t admin_uid(const struct admin_request *request); /* of the process at the other end */
 
-/* A string, number or flag of args, or the default when it is not there or of another type. */
+/*
+ * The name of an argument that no command has, or whose value has another type than the commands take, with what was
+ * wanted; NULL when there is none.
+ */
+const char *admin_wrong_arg(const struct admin_request *request, const char **ret_wanted);
+
+/* A string or number of args, or the default when it is not there. */
 const char *admin_string(const struct admin_request *request, const char *key, const char *otherwise);
 int64_t admin_int(const struct admin_request *request, const char *key, int64_t otherwise);
 

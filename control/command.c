@@ -32,8 +32,13 @@ static const struct {
 
 void command_run(void *arg, struct admin_request *request)
 {
-        const char *name = admin_command(request);
+        const char *name = admin_command(request), *wanted, *wrong = admin_wrong_arg(request, &wanted);
 
+        /* Never as if it had not been given: a rollback to "2" must not become one to the version before. */
+        if (wrong) {
+                admin_fail(request, "argument %.60s: wanted %s", wrong, wanted);
+                return;
+        }
         for (unsigned i = 0; i < ARRAY_LEN(commands); i++) {
                 if (strcmp(commands[i].name, name) == 0) {
                         commands[i].run(arg, request);

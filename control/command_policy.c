@@ -122,6 +122,7 @@ static void versions_done(void *arg)
                 json_object_open(json, NULL);
                 json_put_uint(json, "version", version->generation);
                 json_put_bool(json, "current", version->is_current);
+                json_put_bool(json, "was_in_force", version->was_in_force);
                 json_put_time_sec(json, "pushed", version->pushed_sec);
                 json_put_string(json, "who", version->who);
                 json_put_string(json, "from", version->from);

@@ -39,8 +39,9 @@ void ctl_print_push(FILE *out, const json_t *result)
 void ctl_print_versions(FILE *out, const json_t *result)
 {
         static const struct render_column columns[] = {
-                { "VERSION", "version" }, { "CURRENT", "current" }, { "PUSHED", "pushed" },
-                { "WHO", "who" },         { "FROM", "from" },       { "SOURCE", "source" },
+                { "VERSION", "version" }, { "CURRENT", "current" }, { "WAS IN FORCE", "was_in_force" },
+                { "PUSHED", "pushed" },   { "WHO", "who" },         { "FROM", "from" },
+                { "SOURCE", "source" },
         };
 
         render_table(out, result, columns, ARRAY_LEN(columns), "no version is stored");

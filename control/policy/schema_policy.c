@@ -133,7 +133,7 @@ static const struct schema schema_pregreet = SCHEMA(pregreet_rows);
 static const struct schema_row helo_rows[] = {
         CHECK("syntax", helo_syntax, "score", "5",
               "the name is neither a host name nor an address in brackets"),
-        CHECK("ours", helo_ours, "reject", "20", "the client claims our own name, address or domain"),
+        CHECK("ours", helo_ours, "reject", "20", "the client claims our own name, or the address it talks to"),
         CHECK("bare_ip", helo_bare_ip, "score", "5", "the name is an address without brackets"),
 };
 static const struct schema schema_helo = SCHEMA(helo_rows);

@@ -18,6 +18,7 @@
 
 #define PATH_SIZE   512
 #define CURRENT     "current.image"
+#define IN_FORCE    "in-force" /* suffix of an empty file: this version has been current */
 #define BOOK        "zones"
 #define BOOK_HEADER "greyline zones 1\n"
 
@@ -227,13 +228,20 @@ uint32_t policy_versions_current(const char *state_dir)
         return number_of(target);
 }
 
+static bool was_in_force(const char *state_dir, uint32_t generation)
+{
+        char path[PATH_SIZE];
+
+        return access(policy_versions_path(state_dir, generation, IN_FORCE, path, sizeof(path)), F_OK) == 0;
+}
+
 uint32_t policy_versions_before(const char *state_dir, uint32_t generation)
 {
         uint32_t *numbers = NULL, before = 0;
         int count = read_numbers(state_dir, &numbers);
 
         for (int i = 0; i < count && before == 0; i++) {
-                if (numbers[i] < generation)
+                if (numbers[i] < generation && was_in_force(state_dir, numbers[i]))
                         before = numbers[i];
         }
         free(numbers);
@@ -242,7 +250,7 @@ uint32_t policy_versions_before(const char *state_dir, uint32_t generation)
 
 static void remove_old(const char *state_dir)
 {
-        static const char *const suffixes[] = { "yaml", "json", "image" };
+        static const char *const suffixes[] = { "yaml", "json", "image", IN_FORCE };
         uint32_t current = policy_versions_current(state_dir);
         uint32_t *numbers = NULL;
         int count = read_numbers(state_dir, &numbers);
@@ -401,6 +409,7 @@ static int point_current(const char *state_dir, uint32_t generation)
 int policy_versions_make_current(const char *state_dir, uint32_t generation, uint64_t now_sec)
 {
         struct policy_zone_book book;
+        char name[32];
         void *image;
         size_t len;
         uint32_t used;
@@ -433,6 +442,9 @@ int policy_versions_make_current(const char *state_dir, uint32_t generation, uin
                         book.entry[i].unused_since_sec = now_sec;
         }
         r = write_book(state_dir, &book);
+        snprintf(name, sizeof(name), "%" PRIu32 "." IN_FORCE, generation);
+        if (r == 0)
+                r = write_file(state_dir, name, "", 0);
         return r < 0 ? r : point_current(state_dir, generation);
 }
 
@@ -506,6 +518,7 @@ int policy_versions_list(const char *state_dir, struct policy_version *ret, unsi
         for (int i = 0; i < count; i++) {
                 read_version(state_dir, numbers[i], &ret[i]);
                 ret[i].is_current = numbers[i] == current;
+                ret[i].was_in_force = was_in_force(state_dir, numbers[i]);
         }
         free(numbers);
         return count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The versions of the policy in STATE/policy: N.yaml as pushed, N.image, N.json (who, when, from where, which
- * file), current.image (a link to one N.image) and zones (which zone has which number). The last 50 versions
- * are kept, and the current one always.
+ * file), N.in-force (empty: it has been current), current.image (a link to one N.image) and zones (which zone has
+ * which number). The last 50 versions are kept, and the current one always.
  *
  * A push is: policy_versions_next(), policy_compile_*(), policy_versions_store(), the dataplane takes N.image,
  * policy_versions_make_current(). A rollback makes an older version current again; no new number is used, so
@@ -24,6 +24,7 @@
 struct policy_version {
         uint32_t generation;
         bool is_current;
+        bool was_in_force; /* has been current; a version that the dataplane refused has not */
         uint64_t pushed_sec; /* wall clock */
         uint64_t image_bytes;
         char who[64];     /* user that pushed it */
@@ -58,7 +59,7 @@ int policy_versions_make_current(const char *state_dir, uint32_t generation, uin
 /* The current version, or 0 when there is none. */
 uint32_t policy_versions_current(const char *state_dir);
 
-/* The version before the current one (for a rollback without a number), or 0. */
+/* The newest version below generation that has been in force (for a rollback without a number), or 0. */
 uint32_t policy_versions_before(const char *state_dir, uint32_t generation);
 
 /* The newest max versions, newest first. Returns how many, or a negative errno. */

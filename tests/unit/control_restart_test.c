@@ -268,6 +268,15 @@ static void test_push(void **state)
         expect_pushed(request(&rig, "policy rollback", json_pack("{s:i}", "version", 2), false), 2);
         expect_error(request(&rig, "policy rollback", json_pack("{s:i}", "version", 77), false),
                      "no such version");
+        /* What cannot be understood is not taken for "the version before". */
+        expect_error(request(&rig, "policy rollback", json_pack("{s:s}", "version", "1"), false),
+                     "argument version: wanted a whole number");
+        expect_error(request(&rig, "policy rollback", json_pack("{s:f}", "version", 1.0), false),
+                     "argument version: wanted a whole number");
+        expect_error(request(&rig, "grey list", json_pack("{s:i}", "domain", 5), false),
+                     "argument domain: wanted a text");
+        expect_error(request(&rig, "policy rollback", json_pack("{s:i}", "Version", 1), false),
+                     "argument Version: wanted no argument of this name");
         expect_version(&rig, 2);
 
         /* What was pushed outlives control, since the file itself was not edited. */

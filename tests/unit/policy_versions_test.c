@@ -102,6 +102,7 @@ static void test_push_and_rollback(void **state)
         assert_int_equal(zone_number(3, "b.test"), 1);
 
         assert_int_equal(policy_versions_before(state_dir, 2), 1);
+        assert_int_equal(policy_versions_before(state_dir, 4), 2); /* 3 was stored, and refused */
         assert_int_equal(policy_versions_before(state_dir, 1), 0);
         assert_int_equal(policy_versions_make_current(state_dir, 1, NOW), 0);
         assert_int_equal(policy_versions_current(state_dir), 1);
@@ -114,6 +115,7 @@ static void test_push_and_rollback(void **state)
         assert_int_equal(list[0].generation, 3);
         assert_int_equal(list[2].generation, 1);
         assert_true(list[2].is_current && !list[0].is_current && !list[1].is_current);
+        assert_true(list[2].was_in_force && !list[0].was_in_force && list[1].was_in_force);
         assert_int_equal(list[0].pushed_sec, NOW);
         assert_true(list[0].image_bytes > 1000);
         assert_string_equal(list[0].who, "ro?ot"); /* nothing that could end the JSON string */
