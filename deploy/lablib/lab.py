@@ -67,10 +67,15 @@ def must_run(names):
 
 # ---- up -------------------------------------------------------------------------------------------------------
 
+def _name_option(names):
+    """How a command names this lab."""
+    return f" --name {names.name}" if names.name else ""
+
+
 def _refuse_second(names):
     if read(names) is None:
         return
-    name = f" --name {names.name}" if names.name else ""
+    name = _name_option(names)
     if is_running(names):
         raise LabError(f"already up: end it with deploy/lab down{name}, or bring up another one with --name")
     raise LabError(f"the remains of a crashed lab are there: remove them with deploy/lab down{name}")
@@ -258,7 +263,7 @@ def _up(names, options):
         _wait_for_health(lab)
     except BaseException as error:
         if options.get("keep"):
-            print(f"lab: left as it is (--keep); deploy/lab down removes it", file=sys.stderr)
+            print(f"lab: left as it is (--keep); deploy/lab down{_name_option(names)} removes it", file=sys.stderr)
         else:
             down(names)
         if isinstance(error, (OSError, net.NetError)):
@@ -352,7 +357,7 @@ def status(names):
         if pid:
             state = "runs"
         elif name in held:
-            state = f"stopped (deploy/lab start {name})"
+            state = f"stopped (deploy/lab start{_name_option(names)} {name})"
         else:
             state, good = f"ended: {record.get('last_end') or 'not started'}", False
         lines.append(f"{name:<12} {pid or '-':>7}  {record.get('restarts', 0):>8}  {state}")
@@ -371,6 +376,9 @@ def hold(names, service, stop):
             pass
     elif os.path.exists(path):
         os.unlink(path)
+    elif _present_pid(names, service) is None:
+        with open(path + ".start", "w", encoding="ascii"):
+            pass
     deadline = time.monotonic() + 15
     while (_present_pid(names, service) is None) != stop:
         if time.monotonic() > deadline:

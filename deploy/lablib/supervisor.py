@@ -4,7 +4,8 @@
 
 It reads what to run from lab.json, starts everything in order, starts again what ends, and writes the present
 pids to pids.json at every change. A file in the directory hold/ named like a process stops that process and
-keeps it stopped. SIGTERM stops everything in reverse order.
+keeps it stopped; one named like it with .start behind starts one that has ended for good (--no-restart). SIGTERM
+stops everything in reverse order.
 """
 
 import json
@@ -41,6 +42,7 @@ class Service:
         self.log = spec["log"]
         self.env = spec.get("env", {})
         self.hold = os.path.join(hold, self.name)
+        self.wanted = self.hold + ".start"
         self.restart = restart
         self.process = None
         self.started = 0.0
@@ -77,6 +79,9 @@ class Service:
                 self.stop()
                 return True
             return False
+        if os.path.exists(self.wanted):
+            os.unlink(self.wanted)
+            self.due, self.delay = 0.0, RESTART_FIRST_SEC
         if self.process is None and self.due is not None and now >= self.due:
             self.start(now)
             return True

@@ -75,6 +75,8 @@ def test_no_restart_leaves_dead_what_was_killed(own_lab):
     subprocess.run(["sleep", "2"], check=True)
     assert own_lab.env()["GL_CONTROL_PID"] == ""
     assert own_lab.ask(labs.fresh_network() + "5", "a@example.com", "b@example.org").code in (250, 451)
+    own_lab.run("start", "control1")
+    assert own_lab.env()["GL_CONTROL_PID"] != ""
 
 
 def test_none_leaves_the_addresses_to_others(own_lab):
