@@ -129,8 +129,10 @@ static inline void rig_stop(struct rig *rig)
         dns_free(rig->dns);
         client_table_close(&rig->table);
         unlink(rig->path);
+        strcpy(strrchr(rig->path, '/'), "/lock");
+        unlink(rig->path);
         *strrchr(rig->path, '/') = '\0';
-        rmdir(rig->path);
+        assert_int_equal(rmdir(rig->path), 0);
         fake_dns_free(rig->fake);
 }
 
