@@ -87,7 +87,8 @@ def cmd_ctl(names, args):
     if build is None:
         raise lab.LabError("this lab was brought up with --no-appliance")
     program = appliance.program(build, "greylinectl")
-    os.execv(program, [program, "--run-dir", names.node_run(args.node), *args.command])
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    os.execv(program, [program, "--run-dir", names.node_run(args.node), *(["--json"] if args.json else []), *command])
 
 
 def cmd_hold(names, args):
@@ -134,6 +135,7 @@ def arguments():
 
     verb = verbs.add_parser("ctl", parents=[common], help="greylinectl")
     verb.add_argument("--node", type=int, default=1, choices=(1, 2))
+    verb.add_argument("--json", action="store_true", help="the answer as JSON")
     verb.add_argument("command", nargs=argparse.REMAINDER)
     verb.set_defaults(run=cmd_ctl)
 

@@ -33,7 +33,7 @@ def read(path=os.path.join(ROOT, 'dataplane/shared/counters.def')):
 def render(groups):
     out = ['# Counters', '',
            'Made from `dataplane/shared/counters.def` by `tests/lint/counters_doc.py`: do not edit.', '',
-           'Each worker has a row of these; `/metrics` shows them as `greyline_NAME`, one line for each worker. '
+           'Each worker has a row of these; `/metrics` shows them as `greyline_NAME`, those marked `total` as `greyline_NAME_total`, one line for each worker. '
            'A counter marked `total` only goes up (and starts at zero with the dataplane), one marked `now` is a level.', '']
     for title, rows in groups:
         if not rows:

@@ -38,6 +38,8 @@ def test_env_names_everything_that_tools_rely_on(own_lab):
         name = os.path.basename(os.readlink(f"/proc/{env[key]}/exe"))
         assert name == "greyline-" + key[3:-4].lower()
     assert own_lab.http("/healthz")[0] == 200
+    for command in (("--json", "status"), ("status", "--json"), ("--", "--json", "status")):
+        assert json.loads(own_lab.run("ctl", *command).stdout)["policy_version"] == 1
 
     second = own_lab.run("up", "--build", labs.BUILD, check=False)
     assert second.returncode == 1
