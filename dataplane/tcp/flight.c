@@ -54,7 +54,7 @@ static bool is_needed(const struct tcp_conn *conn)
                 return true;
         if (conn->state == TCP_ST_CLOSED) /* send and reorder have been flushed */
                 return false;
-        return flight->reorder.head || conn->snd_una != send_end(conn) || conn->flags & CONN_FIN_HELD;
+        return flight->reorder.head || conn->snd_una != send_end(conn) || conn->flags & (CONN_FIN_HELD | CONN_DSACK);
 }
 
 void flight_rest(struct tcp *tcp, struct tcp_conn *conn)

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "dataplane/tcp/header.h"
 #include "dataplane/tcp/queue.h"
 
 struct tcp;
@@ -40,6 +41,7 @@ struct tcp_flight {
         uint32_t board;          /* SACK scoreboard, or BOARD_NONE */
         uint32_t reorder_newest; /* sequence number of the segment that came last into reorder */
         uint32_t fin_seq;        /* with CONN_FIN_HELD */
+        struct tcp_block dsack;  /* with CONN_DSACK: what came twice, last */
 };
 static_assert(sizeof(struct tcp_flight) <= 128, "two lines while something is on its way");
 

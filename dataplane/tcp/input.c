@@ -124,6 +124,15 @@ static bool is_acceptable(const struct tcp_conn *conn, uint32_t seq, uint32_t le
         return SEQ_BEFORE(seq, conn->rcv_adv) && SEQ_AFTER(seq + len, conn->rcv_nxt);
 }
 
+/* A segment that goes no further: is it, or its first part, what we have already? Then say so (RFC 2883 4). */
+static void note_duplicate(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+        uint32_t seq = segment->header.seq, end = seq + segment->len;
+
+        if (segment->len > 0 && SEQ_BEFORE(seq, conn->rcv_nxt))
+                recv_duplicate(tcp, conn, (struct tcp_block){ seq, SEQ_MIN(end, conn->rcv_nxt) });
+}
+
 /* RFC 7323 5: an old duplicate gives itself away by its timestamp. Returns false when the segment must be dropped. */
 static bool check_timestamp(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_segment *segment)
 {
@@ -137,6 +146,7 @@ static bool check_timestamp(struct tcp *tcp, struct tcp_conn *conn, const struct
         }
         if (SEQ_BEFORE(header->ts_value, conn->ts_recent) && (uint32_t)tcp->now_ms - conn->recv_ms < PAWS_STALE_MS) {
                 tcp_count(tcp, COUNTER_tcp_drop_paws);
+                note_duplicate(tcp, conn, segment);
                 if (segment->len > 0 || header->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN))
                         conn_ack_now(tcp, conn);
                 else
@@ -175,6 +185,7 @@ static bool check_segment(struct tcp *tcp, struct tcp_conn *conn, struct tcp_seg
                 return false;
         }
         if (!is_acceptable(conn, header->seq, len)) {
+                note_duplicate(tcp, conn, segment);
                 if (len > 0)
                         conn_ack_now(tcp, conn);
                 else
@@ -327,9 +338,14 @@ static bool end_drain(struct tcp *tcp, struct tcp_conn *conn)
 static bool take_payload(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct tcp_segment *segment)
 {
         struct packet *packet = segment->packet;
+        struct tcp_block twice;
         bool filled = false;
 
         segment->packet = NULL;
+        /* Only the first part that came twice is reported: what lay before rcv_nxt has been. */
+        if (conn->flight->reorder.head && seq == segment->header.seq &&
+            reorder_overlap(conn, seq, seq + packet_len(packet), &twice))
+                recv_duplicate(tcp, conn, twice);
         if (seq != conn->rcv_nxt) {
                 tcp_count(tcp, COUNTER_tcp_out_of_order);
                 reorder_insert(tcp, conn, seq, packet);
@@ -366,6 +382,7 @@ static bool trim_payload(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segm
         if (conn->flags & CONN_FIN_HELD)
                 edge = SEQ_MIN(edge, conn->flight->fin_seq); /* nothing comes after a FIN */
         if (SEQ_BEFORE(seq, conn->rcv_nxt)) {
+                note_duplicate(tcp, conn, segment);
                 conn_ack_now(tcp, conn);
                 if (SEQ_BEFORE_EQ(end, conn->rcv_nxt))
                         return true;

@@ -199,6 +199,23 @@ static bool chain_payload(struct tcp *tcp, struct tcp_conn *conn, struct packet 
         return true;
 }
 
+/*
+ * What the peer is to know beside the ACK: what came twice, first (RFC 2883 4), then what is held above a gap (RFC 2018).
+ * They go with an ACK of their own where the peer's MSS leaves no room for them beside the payload.
+ */
+static void add_blocks(const struct tcp_conn *conn, const struct plan *plan, struct tcp_header *header)
+{
+        unsigned max = header->has_timestamp ? 3 : 4, n = 0;
+
+        if (plan->flags & TCP_FLAG_SYN || !(conn->flags & CONN_SACK))
+                return;
+        if (conn->flags & CONN_DSACK)
+                header->block[n++] = conn->flight->dsack;
+        n += reorder_blocks(conn, header->block + n, max - n);
+        if (plan->len == 0 || plan->len + 4 + 8 * n <= conn->mss)
+                header->blocks = (uint8_t)n;
+}
+
 static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan, bool *ret_has_blocks)
 {
         struct packet *packet = packet_new(tcp->set.pool);
@@ -208,12 +225,8 @@ static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct
         if (!packet)
                 return NULL;
         header = header_of(tcp, conn, plan);
-        if (conn->flags & CONN_SACK && conn->flight->reorder.head && !(plan->flags & TCP_FLAG_SYN)) {
-                header.blocks = (uint8_t)reorder_blocks(conn, header.block, header.has_timestamp ? 3 : 4);
-                /* The peer's MSS leaves no room for them beside a full payload: they go with an ACK of their own. */
-                if (plan->len && plan->len + 4 + 8 * header.blocks > conn->mss)
-                        header.blocks = 0;
-        }
+        if (conn->flight->reorder.head || conn->flags & CONN_DSACK)
+                add_blocks(conn, plan, &header);
         *ret_has_blocks = header.blocks > 0;
         tcp_header_build(&header, packet_append(packet, tcp_header_len(&header)));
         if (plan->len > 0) {
@@ -412,7 +425,7 @@ static void note_sent(struct tcp *tcp, struct tcp_conn *conn, const struct plan 
 }
 
 /* The segment carries our ACK. */
-static void note_acked(struct tcp_conn *conn, const struct plan *plan, bool has_blocks)
+static void note_acked(struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan, bool has_blocks)
 {
         bool bare = plan->len == 0 && !(plan->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN));
 
@@ -420,8 +433,13 @@ static void note_acked(struct tcp_conn *conn, const struct plan *plan, bool has_
         conn_timer_clear(conn, TIMER_ACK);
         if (bare && conn->acks_due > 1 && !(conn->flags & CONN_SACK))
                 conn->acks_due--;
-        else if (bare || has_blocks || !conn->flight->reorder.head)
+        else if (bare || has_blocks || !(conn->flight->reorder.head || conn->flags & CONN_DSACK))
                 conn->acks_due = 0;
+        if (conn->flags & CONN_DSACK && has_blocks) {
+                conn->flags &= ~CONN_DSACK; /* once (RFC 2883 4 (2)) */
+                tcp_count(tcp, COUNTER_tcp_dsacks_out);
+                flight_rest(tcp, conn);
+        }
 }
 
 /* Up to max segments of one connection. */
@@ -444,7 +462,7 @@ static unsigned send_some(struct tcp *tcp, struct tcp_conn *conn, struct packet 
                 if (plan.len || plan.flags & (TCP_FLAG_SYN | TCP_FLAG_FIN))
                         note_sent(tcp, conn, &plan);
                 if (conn_is_synchronized(conn))
-                        note_acked(conn, &plan, has_blocks);
+                        note_acked(tcp, conn, &plan, has_blocks);
                 ret[n++] = packet;
         }
         return n;

@@ -36,6 +36,15 @@ bool recv_take(struct tcp *tcp, struct tcp_conn *conn, struct packet *packet)
         return true;
 }
 
+void recv_duplicate(struct tcp *tcp, struct tcp_conn *conn, struct tcp_block block)
+{
+        if (!(conn->flags & CONN_SACK))
+                return;
+        flight_take(tcp, conn)->dsack = block;
+        conn->flags |= CONN_DSACK;
+        conn_ack_now(tcp, conn);
+}
+
 void recv_eof_check(struct tcp *tcp, struct tcp_conn *conn)
 {
         if (conn->flight->recv_bytes > 0 || !(conn->flags & CONN_FIN_TAKEN) || conn->flags & CONN_EOF_SAID)

@@ -9,6 +9,7 @@
 struct packet;
 struct packet_queue;
 struct tcp;
+struct tcp_block;
 struct tcp_conn;
 
 /*
@@ -22,6 +23,9 @@ void recv_queue_append(struct tcp *tcp, struct packet_queue *queue, struct packe
  * Takes the packet. Returns false when nobody owns the connection and the peer went on too long.
  */
 bool recv_take(struct tcp *tcp, struct tcp_conn *conn, struct packet *packet);
+
+/* What came twice is said with the next ACK, now (RFC 2883 4). Without SACK it does nothing: the ACK is the caller's. */
+void recv_duplicate(struct tcp *tcp, struct tcp_conn *conn, struct tcp_block block);
 
 /* Tell the owner that the peer has finished, once everything is read. */
 void recv_eof_check(struct tcp *tcp, struct tcp_conn *conn);

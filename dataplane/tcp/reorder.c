@@ -37,6 +37,22 @@ static struct packet *find_prev(const struct tcp_conn *conn, uint32_t seq)
         return prev;
 }
 
+bool reorder_overlap(const struct tcp_conn *conn, uint32_t seq, uint32_t end, struct tcp_block *ret)
+{
+        struct packet *packet = conn->flight->reorder.head;
+
+        while (packet && SEQ_BEFORE_EQ(packet_seq_end(packet), seq))
+                packet = packet_next(packet);
+        if (!packet || SEQ_AFTER_EQ(packet_seq(packet), end))
+                return false;
+        ret->start = SEQ_MAX(packet_seq(packet), seq);
+        do
+                ret->end = packet_seq_end(packet);
+        while ((packet = packet_next(packet)) != NULL && packet_seq(packet) == ret->end);
+        ret->end = SEQ_MIN(ret->end, end);
+        return true;
+}
+
 void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct packet *packet)
 {
         struct packet *prev = find_prev(conn, seq);

@@ -7,6 +7,7 @@
 #ifndef GREYLINE_TCP_REORDER_H
 #define GREYLINE_TCP_REORDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct packet;
@@ -16,6 +17,11 @@ struct tcp_conn;
 
 /* Keep packet's bytes, which begin at seq, after rcv_nxt. Takes the packet. */
 void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct packet *packet);
+
+/*
+ * What of [seq, end) is kept already: the first of such bytes that lie together. Returns false when none is.
+ */
+bool reorder_overlap(const struct tcp_conn *conn, uint32_t seq, uint32_t end, struct tcp_block *ret);
 
 /* The first kept packet if it is due at rcv_nxt, cut to begin there; NULL when there is none. Not held any more. */
 struct packet *reorder_next(struct tcp *tcp, struct tcp_conn *conn);

@@ -223,18 +223,37 @@ void rexmit_board_free(struct tcp *tcp, struct tcp_conn *conn)
         conn->flight->board = BOARD_NONE;
 }
 
+/*
+ * Does the first block report what came twice: what this ACK acknowledges, or part of the second block (RFC 2883 5)?
+ */
+static bool has_duplicate(const struct tcp_header *header)
+{
+        const struct tcp_block *first = &header->block[0], *second = &header->block[1];
+
+        if (header->blocks == 0 || SEQ_AFTER_EQ(first->start, first->end))
+                return false;
+        if (SEQ_BEFORE(first->start, header->ack))
+                return true;
+        return header->blocks > 1 && SEQ_AFTER_EQ(first->start, second->start) && SEQ_BEFORE_EQ(first->end, second->end);
+}
+
 /* Note the blocks of an ACK. Returns whether any of them was news. */
 static bool note_blocks(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header)
 {
+        unsigned first = 0;
         bool news = false;
 
-        if (!(conn->flags & CONN_SACK))
+        if (!(conn->flags & CONN_SACK) || header->blocks == 0)
                 return false;
-        for (unsigned i = 0; i < header->blocks; i++) {
+        if (has_duplicate(header)) {
+                first = 1;
+                tcp_count(tcp, COUNTER_tcp_dsacks_in);
+        }
+        for (unsigned i = first; i < header->blocks; i++) {
                 uint32_t start = header->block[i].start, end = header->block[i].end;
                 struct tcp_board *board;
 
-                /* Nothing we never sent, and nothing that is acknowledged already (D-SACK, RFC 2883). */
+                /* Nothing we never sent, and nothing that is acknowledged already. */
                 if (SEQ_AFTER_EQ(start, end) || SEQ_AFTER(end, conn->snd_max) || SEQ_BEFORE_EQ(end, header->ack))
                         continue;
                 if (SEQ_BEFORE(start, header->ack) || SEQ_BEFORE_EQ(end, conn->snd_una))

@@ -224,7 +224,7 @@ static const char *check_sums(const struct tcp *tcp, const struct sums *sums)
 static const char *check_flight(const struct tcp_conn *conn)
 {
         bool rests = !conn->flight->recv.head && !conn->flight->reorder.head && !conn->flight->send.head &&
-                     !(conn->flags & CONN_FIN_HELD && conn->state != TCP_ST_CLOSED) &&
+                     !(conn->flags & (CONN_FIN_HELD | CONN_DSACK) && conn->state != TCP_ST_CLOSED) &&
                      (conn->state == TCP_ST_CLOSED || (conn->snd_una == conn->snd_max && !send_is_pending(conn)));
 
         if (rests != (conn->flight == &flight_none))
@@ -258,6 +258,8 @@ static const char *check_conn(const struct tcp *tcp, const struct tcp_conn *conn
         }
         if (conn->events && !ilist_node_is_on(&conn->on_events))
                 return "it has something to say, and nobody will ask";
+        if (conn->flags & CONN_DSACK && conn->acks_due == 0)
+                return "what came twice is to be reported, and no ACK is due";
         if (conn->flags & CONN_ORPHAN && ilist_node_is_on(&conn->on_events))
                 return "it has something to say to nobody";
         wrong = check_send(conn, &sums->held);

@@ -21,6 +21,13 @@ struct range {
         uint32_t start, end;
 };
 
+/* Sorted, apart. */
+struct ranges {
+        unsigned len;
+        bool is_lossy; /* more pieces than can be kept: no word about them */
+        struct range range[RANGES_MAX];
+};
+
 /* One end of a connection. Offsets count from its own ISN, or, where said, from the other's. */
 struct half {
         bool has_isn, has_isn_arrived, has_fin;
@@ -37,9 +44,7 @@ struct half {
         uint32_t heard_ack, heard_edge;
         uint32_t ts, ts_arrived; /* newest of its timestamps */
         bool has_ts, has_ts_arrived;
-        unsigned arrived_len;
-        struct range arrived[RANGES_MAX]; /* of its bytes, sorted, apart */
-        bool is_lossy;                    /* more pieces than can be kept: no word about them */
+        struct ranges arrived, twice; /* of its bytes: what has reached the other end, and what has more than once */
         uint64_t owes_us;                 /* since when it owes an answer, 0: it does not */
         /* Its first unacknowledged byte: */
         uint32_t head;
@@ -108,48 +113,60 @@ static struct flow *flow_of(struct witness *witness, uint16_t port)
 
 /* --- what has arrived ----------------------------------------------------------------------------------- */
 
-static void arrive(struct half *half, uint32_t start, uint32_t end)
+static void add_range(struct ranges *set, uint32_t start, uint32_t end)
 {
-        struct range *r = half->arrived;
+        struct range *r = set->range;
         unsigned first = 0, last;
 
         if (start == end)
                 return;
-        while (first < half->arrived_len && r[first].end < start)
+        while (first < set->len && r[first].end < start)
                 first++;
-        for (last = first; last < half->arrived_len && r[last].start <= end;)
+        for (last = first; last < set->len && r[last].start <= end;)
                 last++;
         if (first == last) {
-                if (half->arrived_len == RANGES_MAX) {
-                        half->is_lossy = true;
+                if (set->len == RANGES_MAX) {
+                        set->is_lossy = true;
                         return;
                 }
-                memmove(&r[first + 1], &r[first], (half->arrived_len - first) * sizeof(*r));
+                memmove(&r[first + 1], &r[first], (set->len - first) * sizeof(*r));
                 r[first] = (struct range){ start, end };
-                half->arrived_len++;
+                set->len++;
                 return;
         }
         r[first].start = MIN(r[first].start, start);
         r[first].end = MAX(r[last - 1].end, end);
-        memmove(&r[first + 1], &r[last], (half->arrived_len - last) * sizeof(*r));
-        half->arrived_len -= last - first - 1;
+        memmove(&r[first + 1], &r[last], (set->len - last) * sizeof(*r));
+        set->len -= last - first - 1;
 }
 
-static bool has_arrived(const struct half *half, uint32_t start, uint32_t end)
+static void arrive(struct half *half, uint32_t start, uint32_t end)
 {
-        for (unsigned i = 0; i < half->arrived_len; i++)
-                if (half->arrived[i].start <= start && end <= half->arrived[i].end)
+        for (unsigned i = 0; i < half->arrived.len; i++) {
+                uint32_t from = MAX(start, half->arrived.range[i].start), to = MIN(end, half->arrived.range[i].end);
+
+                if (from < to)
+                        add_range(&half->twice, from, to);
+        }
+        half->twice.is_lossy |= half->arrived.is_lossy;
+        add_range(&half->arrived, start, end);
+}
+
+static bool is_in(const struct ranges *set, uint32_t start, uint32_t end)
+{
+        for (unsigned i = 0; i < set->len; i++)
+                if (set->range[i].start <= start && end <= set->range[i].end)
                         return true;
-        return half->is_lossy;
+        return set->is_lossy;
 }
 
 static uint32_t count_arrived(const struct half *half)
 {
         uint32_t bytes = 0;
 
-        for (unsigned i = 0; i < half->arrived_len; i++)
-                bytes += half->arrived[i].end - half->arrived[i].start;
-        return half->is_lossy ? half->sent : bytes;
+        for (unsigned i = 0; i < half->arrived.len; i++)
+                bytes += half->arrived.range[i].end - half->arrived.range[i].start;
+        return half->arrived.is_lossy ? half->sent : bytes;
 }
 
 /* --- one segment ---------------------------------------------------------------------------------------- */
@@ -203,6 +220,30 @@ static uint32_t edge_of(const struct segment *segment, uint32_t ack)
         return ack + ((uint32_t)segment->header.window << (is_scaled ? segment->from->scale : 0));
 }
 
+static void check_blocks(struct witness *witness, const struct segment *segment)
+{
+        const struct tcp_header *header = &segment->header;
+        const struct half *to = segment->to;
+        struct range block[TCP_SACK_BLOCKS_MAX];
+        unsigned n = header->blocks;
+
+        for (unsigned i = 0; i < n; i++) {
+                block[i] = (struct range){ header->block[i].start - to->isn, header->block[i].end - to->isn };
+                if (!is_in(&to->arrived, block[i].start, block[i].end))
+                        wrong(witness, segment->flow, segment->which, "its SACK reports what has not reached it");
+        }
+        /* RFC 2883 5: only the first block may report what came twice. */
+        for (unsigned i = 0; i < n; i++) {
+                bool is_acked = block[i].start < header->ack - to->isn;
+                bool is_inside = i == 0 && n > 1 && block[1].start <= block[0].start && block[0].end <= block[1].end;
+
+                if (i > 0 && is_acked)
+                        wrong(witness, segment->flow, segment->which, "its SACK reports what is acknowledged");
+                if ((is_acked || is_inside) && !is_in(&to->twice, block[i].start, block[i].end))
+                        wrong(witness, segment->flow, segment->which, "it reports as come twice what came once");
+        }
+}
+
 static void check_ack(struct witness *witness, const struct segment *segment)
 {
         const struct tcp_header *header = &segment->header;
@@ -212,14 +253,11 @@ static void check_ack(struct witness *witness, const struct segment *segment)
         if (!(header->flags & TCP_FLAG_ACK) || !to->has_isn)
                 return;
         from->owes_us = 0;
-        if (!has_arrived(to, 0, ack))
+        if (!is_in(&to->arrived, 0, ack))
                 wrong(witness, segment->flow, segment->which, "it acknowledges what has not reached it");
         if (from->has_acked && ack < from->acked)
                 wrong(witness, segment->flow, segment->which, "it takes an acknowledgement back");
-        for (unsigned i = 0; i < header->blocks; i++)
-                if (!has_arrived(to, header->block[i].start - to->isn, header->block[i].end - to->isn))
-                        wrong(witness, segment->flow, segment->which,
-                              "its SACK reports what has not reached it");
+        check_blocks(witness, segment);
         /* By less than a unit it may, where the scale rounds (RFC 7323 2.4). After the other's FIN nothing can come any more. */
         if (from->has_acked && edge + (1u << from->scale) <= from->edge && !(to->has_fin && ack > to->fin))
                 wrong(witness, segment->flow, segment->which, "its window's right edge moves left");

@@ -4,6 +4,7 @@
  * end has sent and what has reached the other, and says when an end does what no TCP may do:
  *
  *   acknowledge, or report by SACK, what has not reached it; take an acknowledgement back
+ *   report as duplicate what has reached it once, or anywhere but in the first block (RFC 2883)
  *   move the right edge of its window to the left (RFC 9293 SHLD-14)
  *   send beyond the window it was told, probes of one byte excepted, or longer segments than it was told (RFC 6691)
  *   have more in flight than an initial window and all that was acknowledged allow (RFC 5681, 6928)

@@ -153,11 +153,24 @@ def test_half_close_after_the_dot_still_brings_the_verdict(lab, front):
     assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
 
 
+def _count(lab, name):
+    """A counter of the appliance, over its workers."""
+    values = [value for key, value in lab.metrics().items() if key.startswith((f"greyline_{name}{{", f"greyline_{name}_total{{"))]
+    assert values, f"there is such a metric: {name}"
+    return sum(values)
+
+
+def _kernel_count(ns, name):
+    """One of TcpExt in /proc/net/netstat."""
+    with netns.inside(ns):
+        with open("/proc/thread-self/net/netstat", encoding="ascii") as file:
+            names, values = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(values[names.index(name)])
+
+
 def _connections(lab):
     """How many the appliance has, TIME-WAIT not counted."""
-    values = [value for name, value in lab.metrics().items() if name.startswith("greyline_tcp_connections{")]
-    assert values, "there is such a metric"
-    return sum(values)
+    return _count(lab, "tcp_connections")
 
 
 def test_simultaneous_close(lab, front):
@@ -225,6 +238,21 @@ def test_a_client_that_does_not_read_gets_every_reply_when_it_does(lab, front):
     codes = [line[:3] for line in text.splitlines()]
     assert codes[:101] == ["250"] * 101 and codes[-1] == "221", codes
     assert len(codes) == 182, codes
+
+
+# ---- loss and what is taken for it ----------------------------------------------------------------------------
+
+
+def test_what_comes_twice_is_reported_in_both_directions(lab, front):
+    """RFC 2883: the kernel reads our D-SACKs, and we read the kernel's."""
+    content = messages.make(1610, 60_000)
+    ours, theirs = _count(lab, "tcp_dsacks_in"), _kernel_count(lab.names.client_ns, "TCPDSACKRecv")
+    front.profile(delay=1000, duplicate=500)
+    assert lab.deliver(TRUSTED + "31", "a@example.com", "b@example.org", content, timeout=60).code == 250
+    front.profile()
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+    assert _kernel_count(lab.names.client_ns, "TCPDSACKRecv") > theirs
+    labs.wait_until(lambda: _count(lab, "tcp_dsacks_in") > ours, 10, "the kernel's D-SACKs are counted")
 
 
 # ---- what the kernel can be set to ----------------------------------------------------------------------------

@@ -50,6 +50,60 @@ static void test_payload(void **state)
         SCRIPT_RUN_ALL(cases);
 }
 
+/* RFC 2883: the cases of its section 4 with segments of 500 bytes, as receiver. */
+static void test_duplicates(void **state)
+{
+        static const struct script_case cases[] = {
+                { "4.1.1: a duplicate segment, reported once; nothing is kept for it",
+                  .lines = { OPEN_SACK, "< . 1:500 ack 1", "event DATA", "read 500", "< . 501:500 ack 1", "event DATA", "read 500",
+                             "+40", "> . 1:0 ack 1001", "flights 0", "< . 1:500 ack 1", "> . 1:0 ack 1001 sack 1-501",
+                             "flights 0", "< . 1001:10 ack 1", "+40", "> . 1:0 ack 1011" } },
+                { "4.1.2: a duplicate segment beside one that is out of order",
+                  .lines = { OPEN_SACK, "< . 1:500 ack 1", "< . 1001:500 ack 1", "> . 1:0 ack 501 sack 1001-1501",
+                             "< . 1:500 ack 1", "> . 1:0 ack 501 sack 1-501 sack 1001-1501" } },
+                { "4.1.3: a duplicate of an out-of-order segment, and the block that holds it second",
+                  .lines = { OPEN_SACK, "< . 2001:500 ack 1", "> . 1:0 ack 1 sack 2001-2501", "< . 1001:500 ack 1",
+                             "> . 1:0 ack 1 sack 1001-1501 sack 2001-2501", "< . 1501:500 ack 1", "> . 1:0 ack 1 sack 1001-2501",
+                             "< . 1501:500 ack 1", "> . 1:0 ack 1 sack 1501-2001 sack 1001-2501" } },
+                { "4.2.1: the first half came before",
+                  .lines = { OPEN_SACK, "< . 1:500 ack 1", "< . 1001:500 ack 1", "> . 1:0 ack 501 sack 1001-1501",
+                             "< . 1:1000 ack 1", "> . 1:0 ack 1501 sack 1-501" } },
+                { "4.2.3: two parts above the gap came before, and the first is reported",
+                  .lines = { OPEN_SACK, "< . 501:500 ack 1", "> . 1:0 ack 1 sack 501-1001", "< . 1501:500 ack 1",
+                             "> . 1:0 ack 1 sack 1501-2001 sack 501-1001", "< . 501:1500 ack 1",
+                             "> . 1:0 ack 1 sack 501-1001 sack 501-2001" } },
+                { "what fills the gap, and more than that",
+                  .lines = { OPEN_SACK, "< . 501:500 ack 1", "> . 1:0 ack 1 sack 501-1001", "< . 1:700 ack 1",
+                             "> . 1:0 ack 1001 sack 501-701" } },
+                { "with timestamps, and three blocks in all",
+                  .lines = { OPEN_TS, "< . 101:10 ack 1 ts 200 0", "> . 1:0 ack 1 sack 101-111", "< . 201:10 ack 1 ts 200 0",
+                             "> . 1:0 ack 1 sack 201-211 sack 101-111", "< . 301:10 ack 1 ts 200 0",
+                             "> . 1:0 ack 1 sack 301-311 sack 101-111 sack 201-211", "< . 201:10 ack 1 ts 200 0",
+                             "> . 1:0 ack 1 sack 201-211 sack 201-211 sack 101-111" } },
+                { "an old timestamp does not hide it (4.3)",
+                  .lines = { OPEN_TS, "< P. 1:10 ack 1 ts 200 0", "event DATA", "+40", "> . 1:0 ack 11",
+                             "< P. 1:10 ack 1 ts 150 0", "> . 1:0 ack 11 sack 1-11", "event none" } },
+                { "data that leaves no room for it: an ACK of its own",
+                  .lines = { "< S 0:0 win 0 mss 1460 sok", "> S. 0:0 ack 1 sok", "< . 1:0 ack 1 win 0", "event OPENED",
+                             "send 1460", "< . 1:10 ack 1 win 0", "event DATA", "read 10", "+40", "> . 1:0 ack 11",
+                             "< . 1:20 ack 1 win 60000", "> P. 1:1460 ack 21", "> . 1461:0 ack 21 sack 1-11",
+                             "event DATA", "read 10", "< . 21:0 ack 1461", "flights 0" } },
+                { "on a reply",
+                  .lines = { "< S 0:0 win 0 mss 1460 sok", "> S. 0:0 ack 1 sok", "< . 1:0 ack 1 win 0", "event OPENED",
+                             "send 20", "< . 1:10 ack 1 win 0", "event DATA", "read 10", "+40", "> . 1:0 ack 11",
+                             "< . 1:20 ack 1 win 60000", "> P. 1:20 ack 21 sack 1-11", "event DATA", "< . 21:0 ack 21",
+                             "+100", "> none" } },
+                { "without SACK an ACK says nothing of it",
+                  .lines = { OPEN_PLAIN, "< . 1:10 ack 1", "+40", "> . 1:0 ack 11", "< . 1:10 ack 1", "> . 1:0 ack 11",
+                             "event DATA" } },
+                { "after the peer's FIN, and before the connection is over",
+                  .lines = { OPEN_SACK, "< FP. 1:10 ack 1", "> . 1:0 ack 12", "event DATA", "read 10", "event EOF",
+                             "< P. 1:10 ack 1", "> . 1:0 ack 12 sack 1-11", "< R 12:0", "event RESET", "flights 0" } },
+        };
+
+        SCRIPT_RUN_ALL(cases);
+}
+
 static void test_reset_and_syn(void **state)
 {
         static const struct script_case cases[] = {
@@ -248,7 +302,7 @@ static void test_malformed(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_payload),  cmocka_unit_test(test_reset_and_syn), cmocka_unit_test(test_timestamps),
+                cmocka_unit_test(test_payload),  cmocka_unit_test(test_duplicates), cmocka_unit_test(test_reset_and_syn), cmocka_unit_test(test_timestamps),
                 cmocka_unit_test(test_closing),  cmocka_unit_test(test_connect),       cmocka_unit_test(test_malformed),
         };
 
