@@ -54,11 +54,12 @@ static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
 #define CONN_SMALL        0x80000000u /* sends less than the peer takes, for the path's sake; waits to grow (path_mtu.h) */
 #define CONN_SYN_OUT      0x200000u /* our SYN is at snd_una, not acknowledged */
 #define CONN_DSACK        0x400000u /* flight->dsack is to be reported by the next ACK (RFC 2883); one is due */
+#define CONN_CWND_FULL    0x800000u /* sending last stopped because of the congestion window */
 
 /* Of bytes on their way: none of these outlives the flight. */
 #define CONN_FLIGHT_FLAGS                                                                                    \
         (CONN_RTT_TIMING | CONN_RECOVERY | CONN_REXMIT_NOW | CONN_PROBE_NOW | CONN_TAIL_ARMED | CONN_TAIL_NOW |      \
-         CONN_TAIL_SENT | CONN_DSACK)
+         CONN_TAIL_SENT | CONN_DSACK | CONN_CWND_FULL)
 
 #define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding; only with a flight */
 #define TIMER_ACK    0x2u /* delayed acknowledgement */

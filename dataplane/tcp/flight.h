@@ -42,6 +42,13 @@ struct tcp_flight {
         uint32_t reorder_newest; /* sequence number of the segment that came last into reorder */
         uint32_t fin_seq;        /* with CONN_FIN_HELD */
         struct tcp_block dsack;  /* with CONN_DSACK: what came twice, last */
+
+        /* CUBIC (congest.h, RFC 9438 4.1.2). */
+        uint32_t w_max;    /* where the curve is flat; 0: no loss is known */
+        uint32_t w_prior;  /* cwnd_prior; 0: likewise */
+        uint32_t w_est;    /* Reno's window; 0: the next ACK begins a stage of congestion avoidance */
+        uint32_t w_max_ms; /* when the curve reaches w_max: t_epoch + K, later by the time that does not count */
+        uint32_t acked_ms; /* when the last ACK of this stage came */
 };
 static_assert(sizeof(struct tcp_flight) <= 128, "two lines while something is on its way");
 

@@ -312,6 +312,7 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
         uint32_t flight = rexmit_flight(tcp, conn);
         uint32_t cwnd = conn->cwnd;
 
+        conn->flags &= ~CONN_CWND_FULL;
         if (!send_is_pending(conn))
                 return false;
         if (usable <= 0) {
@@ -327,8 +328,10 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
         plan->seq = conn->snd_nxt;
         plan->len = MIN(MIN(unsent, (uint32_t)conn->mss), (uint32_t)usable);
         plan->is_in_turn = true;
-        if (flight > 0 && flight + plan->len > cwnd)
+        if (flight > 0 && flight + plan->len > cwnd) {
+                conn->flags |= CONN_CWND_FULL;
                 return false;
+        }
         /*
          * Silly window avoidance (RFC 9293 3.8.6.2.1): no small piece only because the window is small. What
          * was sent before, in such a piece perhaps, goes out again all the same.

@@ -314,7 +314,7 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
                 board_trim(board, conn->snd_una);
         if (!(conn->flags & CONN_RECOVERY)) {
                 conn->flight->dupacks = 0;
-                congest_acked(conn, acked, flight);
+                congest_acked(conn, acked, flight, (uint32_t)tcp->now_ms);
         } else if (SEQ_AFTER_EQ(header->ack, conn->flight->recover)) {
                 leave_recovery(tcp, conn);
         } else {

@@ -6,6 +6,7 @@
 #include "dataplane/tcp/send.h"
 #include "dataplane/tcp/timewait.h"
 
+#define INITIAL_BYTES 14600u /* RFC 6928 */
 #define GROUP_BITS 6 /* of the wheel's levels */
 
 static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
@@ -26,6 +27,11 @@ static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
                 hint_found |= packet == conn->flight->send_hint;
                 (*held)++;
         }
+        /* No window grows faster than by what was acknowledged, and, without SACK, by what duplicates say has left. */
+        if (conn->cwnd > INITIAL_BYTES + conn_acked_low(conn) + (conn->snd_max - conn->snd_una) + 4u * conn->mss)
+                return "the congestion window is larger than all that was acknowledged allows";
+        if (conn->state >= TCP_ST_ESTABLISHED && conn->cwnd < conn->mss)
+                return "the congestion window is less than a segment";
         if (!hint_found)
                 return "send_hint points out of the queue";
         if (!conn_fin_is_acked(conn) && SEQ_BEFORE(conn->snd_end, at))
