@@ -168,6 +168,8 @@ struct tcp {
         struct packet_queue ready; /* control segments to be sent */
         uint32_t ready_len;
         uint32_t held; /* packets in the queues of connections */
+        uint32_t press_hand; /* the connection that press.c looks at next */
+        uint64_t press_due_ms;
         uint64_t stray_sec;
         uint32_t stray_count;
         uint8_t recv_scale;

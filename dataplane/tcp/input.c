@@ -5,6 +5,7 @@
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/output.h"
 #include "dataplane/tcp/path_mtu.h"
+#include "dataplane/tcp/press.h"
 #include "dataplane/tcp/recv.h"
 #include "dataplane/tcp/reorder.h"
 #include "dataplane/tcp/rexmit.h"
@@ -262,7 +263,9 @@ static void take_window(struct tcp *tcp, struct tcp_conn *conn, const struct tcp
         conn_output_want(tcp, conn);
         if (!was_closed || conn->flight == &flight_none)
                 return;
-        conn->flight->progress_ms = (uint32_t)tcp->now_ms;
+        /* To open and shut it in turns is no progress where nobody waits for the bytes, or others wait for their packets. */
+        if (!(conn->flags & CONN_ORPHAN) && press_level(tcp) < PRESS_TAKE)
+                conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         rexmit_window_opened(tcp, conn);
 }
 

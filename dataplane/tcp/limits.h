@@ -17,6 +17,7 @@
 #define TCP_TIMESTAMP_BYTES 12u   /* option with its padding */
 #define TCP_SCALE_MAX       14u   /* RFC 7323 2.3 */
 #define TCP_SACK_BLOCKS_MAX 4u    /* fit into 40 bytes of options, three beside a timestamp */
+#define TCP_WINDOW_PRESSED  8192u /* receive window while packets are short: what a session has before DATA */
 #define TCP_COPY_BREAK      256u  /* smaller payload is copied: one byte must not pin 2 kB */
 
 /* Retransmission (RFC 6298). */
@@ -63,6 +64,7 @@
 #define TCP_LISTENERS_MAX 64u
 #define TCP_BURST         32u  /* segments per pass of tcp_input() */
 #define TCP_READY_MAX     1024u /* control segments waiting for tcp_output() */
+#define TCP_PRESS_STEP    512u  /* connections looked at in a millisecond while packets are short */
 #define TCP_TICK_MAX      1024u /* timers and list entries handled per tcp_tick() */
 
 #endif

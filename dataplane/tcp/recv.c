@@ -2,6 +2,7 @@
 #include "dataplane/tcp/recv.h"
 
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/press.h"
 #include "dataplane/tcp/send.h"
 
 void recv_queue_append(struct tcp *tcp, struct packet_queue *queue, struct packet *packet)
@@ -9,7 +10,7 @@ void recv_queue_append(struct tcp *tcp, struct packet_queue *queue, struct packe
         uint16_t len = packet_len(packet);
         struct packet *tail = queue->tail;
 
-        if (len < TCP_COPY_BREAK && tail && !packet_is_shared(tail) && packet_tailroom(tail) >= len) {
+        if ((len < TCP_COPY_BREAK || press_level(tcp) > PRESS_NONE) && tail && !packet_is_shared(tail) && packet_tailroom(tail) >= len) {
                 memcpy(packet_append(tail, len), packet_data(packet), len);
                 packet_free(packet);
                 return;
@@ -55,15 +56,28 @@ void recv_eof_check(struct tcp *tcp, struct tcp_conn *conn)
 
 /* --- window --------------------------------------------------------------------------------------------- */
 
+/* How many unread bytes may pile up now. */
+static uint32_t window_bound(const struct tcp *tcp, const struct tcp_conn *conn)
+{
+        return press_level(tcp) > PRESS_NONE ? MIN(conn->recv_bound, TCP_WINDOW_PRESSED) : conn->recv_bound;
+}
+
+/* Bytes that may come beside those unread. */
+static uint32_t window_room(const struct tcp *tcp, const struct tcp_conn *conn)
+{
+        uint32_t bound = window_bound(tcp, conn);
+
+        return bound > conn->flight->recv_bytes ? bound - conn->flight->recv_bytes : 0;
+}
+
 /*
  * Where the right edge should be: room for recv_bound unread bytes. It moves only by a segment or half of the
  * bound at least (RFC 9293 3.8.6.2.2, silly windows), and never left.
  */
-static uint32_t right_edge(const struct tcp_conn *conn)
+static uint32_t right_edge(const struct tcp *tcp, const struct tcp_conn *conn)
 {
-        uint32_t room = conn->recv_bound > conn->flight->recv_bytes ? conn->recv_bound - conn->flight->recv_bytes : 0;
-        uint32_t edge = conn->rcv_nxt + room;
-        uint32_t step = MIN(conn->recv_bound / 2, (uint32_t)conn->mss);
+        uint32_t edge = conn->rcv_nxt + window_room(tcp, conn);
+        uint32_t step = MIN(window_bound(tcp, conn) / 2, (uint32_t)conn->mss);
 
         if (SEQ_BEFORE(edge, conn->rcv_adv) || edge - conn->rcv_adv < step)
                 return conn->rcv_adv;
@@ -73,11 +87,11 @@ static uint32_t right_edge(const struct tcp_conn *conn)
 uint16_t recv_window_field(const struct tcp *tcp, struct tcp_conn *conn, bool scaled)
 {
         unsigned shift = scaled && conn->flags & CONN_SCALE ? tcp->recv_scale : 0;
-        uint32_t room = conn->recv_bound > conn->flight->recv_bytes ? conn->recv_bound - conn->flight->recv_bytes : 0;
+        uint32_t room = window_room(tcp, conn);
         uint32_t window, field;
 
         /* After the peer's FIN nothing more can come; its sequence number must not look like a shrinking window. */
-        window = SEQ_MAX(right_edge(conn), conn->rcv_nxt) - conn->rcv_nxt;
+        window = SEQ_MAX(right_edge(tcp, conn), conn->rcv_nxt) - conn->rcv_nxt;
         field = window >> shift;
         /*
          * Rounding up keeps the edge from moving left by a rounding error (RFC 7323 2.4), but only within one
@@ -93,11 +107,11 @@ uint16_t recv_window_field(const struct tcp *tcp, struct tcp_conn *conn, bool sc
 /* The window opened by enough to be worth a segment of its own. */
 static void offer_window(struct tcp *tcp, struct tcp_conn *conn)
 {
-        uint32_t gain = right_edge(conn) - conn->rcv_adv;
+        uint32_t gain = right_edge(tcp, conn) - conn->rcv_adv;
 
         if (conn->state < TCP_ST_ESTABLISHED || conn->flags & CONN_FIN_TAKEN)
                 return;
-        if (gain >= MIN(conn->recv_bound / 2, 2u * conn->mss) || (gain && conn->rcv_adv == conn->rcv_nxt))
+        if (gain >= MIN(window_bound(tcp, conn) / 2, 2u * conn->mss) || (gain && conn->rcv_adv == conn->rcv_nxt))
                 conn_ack_now(tcp, conn);
 }
 

@@ -2,6 +2,7 @@
 #include "dataplane/tcp/reorder.h"
 
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/press.h"
 
 static void drop(struct tcp *tcp, struct packet *packet)
 {
@@ -87,7 +88,7 @@ void reorder_insert(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, struct
         }
         /* The last quarter of the budget is for bytes in order: those can be delivered and freed. */
         if (conn->flight->reorder_len >= TCP_REORDER_PACKETS_MAX ||
-            tcp->held >= tcp->set.packets_held_max - tcp->set.packets_held_max / 4) {
+            press_level(tcp) >= PRESS_TAKE) {
                 drop(tcp, packet);
                 return;
         }
@@ -116,6 +117,19 @@ struct packet *reorder_next(struct tcp *tcp, struct tcp_conn *conn)
                 packet_free(packet);
         }
         return NULL;
+}
+
+void reorder_forget(struct tcp *tcp, struct tcp_conn *conn)
+{
+        struct packet *packet;
+
+        if (conn->flight->reorder_len == 0)
+                return;
+        while ((packet = queue_pop(&conn->flight->reorder)) != NULL) {
+                tcp->held--;
+                drop(tcp, packet);
+        }
+        conn->flight->reorder_len = 0;
 }
 
 unsigned reorder_blocks(const struct tcp_conn *conn, struct tcp_block *ret, unsigned max)

@@ -26,6 +26,9 @@ bool reorder_overlap(const struct tcp_conn *conn, uint32_t seq, uint32_t end, st
 /* The first kept packet if it is due at rcv_nxt, cut to begin there; NULL when there is none. Not held any more. */
 struct packet *reorder_next(struct tcp *tcp, struct tcp_conn *conn);
 
+/* Forget what is kept; the peer sends it again, though it may have been told by SACK that it came (RFC 2018 8). */
+void reorder_forget(struct tcp *tcp, struct tcp_conn *conn);
+
 /*
  * SACK blocks, at most max: first the one that holds the segment that came last (RFC 2018 4), then the others
  * from the lowest. Returns how many.

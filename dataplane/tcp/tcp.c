@@ -13,6 +13,7 @@
 #include "dataplane/tcp/listen.h"
 #include "dataplane/tcp/output.h"
 #include "dataplane/tcp/path_mtu.h"
+#include "dataplane/tcp/press.h"
 #include "dataplane/tcp/rexmit.h"
 #include "dataplane/tcp/timewait.h"
 
@@ -363,6 +364,7 @@ void tcp_tick(struct tcp *tcp, uint64_t now_us)
         path_mtu_tick(tcp);
         left -= syncache_tick(tcp, left / 2);
         left -= timewait_tick(tcp, left / 2);
+        press_tick(tcp);
         while (left-- > 0) {
                 uint32_t index = wheel_next(&tcp->wheel, tcp->now_ms);
 
@@ -382,6 +384,7 @@ uint64_t tcp_next_due_us(const struct tcp *tcp)
         if (tcp->output.head != ILIST_NONE)
                 return tcp->starved ? tcp->now_us + 1000 : tcp->now_us;
         due_ms = MIN(wheel_due_ms(&tcp->wheel), MIN(syncache_due_ms(tcp), timewait_due_ms(tcp)));
+        due_ms = MIN(due_ms, press_due_ms(tcp));
         return due_ms == UINT64_MAX ? UINT64_MAX : MAX(due_ms * 1000, tcp->now_us);
 }
 
