@@ -101,6 +101,8 @@ static enum ip_verdict check_addresses(const struct ip *ip, const struct frame *
 {
         bool is_unspecified = is_zero(&meta->src);
 
+        if (addr_is_v4(&meta->dst))
+                return IP_DROP_NOT_OURS; /* an IPv4 address of ours in the form in which we keep it */
         if (protocol == WIRE_ICMP6) {
                 if (!is_icmp6_destination(ip, frame, &meta->dst))
                         return IP_DROP_NOT_OURS;

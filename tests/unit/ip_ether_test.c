@@ -54,6 +54,7 @@ static const struct verdict_case verdict_cases[] = {
         { "tcp6_jumbo", IP_DROP_EXTENSION },
         { "tcp6_late_hop_by_hop", IP_DROP_EXTENSION },
         { "tcp6_five_headers", IP_DROP_EXTENSION },
+        { "tcp6_to_mapped", IP_DROP_NOT_OURS },
         { "tcp6_from_mapped", IP_DROP_SOURCE },
         { "tcp6_from_loopback", IP_DROP_SOURCE },
         { "tcp6_from_multicast", IP_DROP_SOURCE },

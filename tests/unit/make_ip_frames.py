@@ -100,6 +100,7 @@ FRAMES = {
     'tcp6_late_hop_by_hop': ETHER / ip6() / IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop() / SYN,
     'tcp6_five_headers': ETHER / ip6() / IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() /
                          IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt() / SYN,
+    'tcp6_to_mapped': ETHER / ip6(dst='::ffff:' + OUR4) / SYN,
     'tcp6_from_mapped': ETHER / ip6(src='::ffff:198.18.0.77') / SYN,
     'tcp6_from_loopback': ETHER / ip6(src='::1') / SYN,
     'tcp6_from_multicast': ETHER / ip6(src='ff02::5') / SYN,
