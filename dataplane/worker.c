@@ -202,7 +202,12 @@ static unsigned receive(struct worker *worker, uint64_t now_us)
         }
         n = rte_ring_sc_dequeue_burst(worker->hand, (void **)packets, PORT_BURST_MAX, NULL);
         take_burst(worker, packets, n, now_us);
-        return total + n;
+        total += n;
+        /* What fragments have become goes the way of what came whole: to its owner, through all checks. */
+        n = ip_next_whole(worker->ip, packets, PORT_BURST_MAX);
+        n = steer_burst(worker, packets, n);
+        take_burst(worker, packets, n, now_us);
+        return total;
 }
 
 /* --- events, answers, transmit --------------------------------------------------------------------------------------- */

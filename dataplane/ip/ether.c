@@ -20,6 +20,12 @@ static const uint16_t drop_counters[IP_VERDICTS] = {
         [IP_DROP_OPTIONS] = COUNTER_ip_drop_options,
         [IP_DROP_EXTENSION] = COUNTER_ip_drop_extension,
         [IP_DROP_FRAGMENT] = COUNTER_ip_drop_fragment,
+        [IP_DROP_FRAGMENT_TINY] = COUNTER_ip_drop_fragment_tiny,
+        [IP_DROP_FRAGMENT_OVERLAP] = COUNTER_ip_drop_fragment_overlap,
+        [IP_DROP_FRAGMENT_DUPLICATE] = COUNTER_ip_drop_fragment_duplicate,
+        [IP_DROP_FRAGMENT_LARGE] = COUNTER_ip_drop_fragment_large,
+        [IP_DROP_FRAGMENT_ECN] = COUNTER_ip_drop_fragment_ecn,
+        [IP_DROP_FRAGMENT_LOAD] = COUNTER_ip_drop_fragment_load,
         [IP_DROP_SOURCE] = COUNTER_ip_drop_source,
         [IP_DROP_INTERFACE] = COUNTER_ip_drop_interface,
         [IP_DROP_NOT_OURS] = COUNTER_ip_drop_not_ours,
@@ -65,6 +71,12 @@ enum ip_verdict ether_send(struct ip *ip, unsigned interface, struct packet *pac
         }
         wire_store16(header + header_len - 2, ethertype);
 
+        frame_queue_push(queue, packet);
+        return IP_SENT;
+}
+
+void frame_queue_push(struct frame_queue *queue, struct packet *packet)
+{
         packet_meta(packet)->next = NULL;
         if (queue->last)
                 packet_meta(queue->last)->next = packet;
@@ -72,12 +84,10 @@ enum ip_verdict ether_send(struct ip *ip, unsigned interface, struct packet *pac
                 queue->first = packet;
         queue->last = packet;
         queue->count++;
-        return IP_SENT;
 }
 
-unsigned ip_next_frames(struct ip *ip, uint16_t port, struct packet **ret, unsigned max)
+unsigned frame_queue_pop(struct frame_queue *queue, struct packet **ret, unsigned max)
 {
-        struct frame_queue *queue = &ip->frames[port];
         unsigned n = 0;
 
         while (n < max && queue->first) {
@@ -91,6 +101,16 @@ unsigned ip_next_frames(struct ip *ip, uint16_t port, struct packet **ret, unsig
                 queue->last = NULL;
         queue->count -= n;
         return n;
+}
+
+unsigned ip_next_frames(struct ip *ip, uint16_t port, struct packet **ret, unsigned max)
+{
+        return frame_queue_pop(&ip->frames[port], ret, max);
+}
+
+unsigned ip_next_whole(struct ip *ip, struct packet **ret, unsigned max)
+{
+        return frame_queue_pop(&ip->whole, ret, max);
 }
 
 void finish_own(struct ip *ip, struct packet *packet, enum ip_verdict verdict)
@@ -184,6 +204,7 @@ enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us,
         struct frame frame = {
                 .now_us = now_us,
                 .learn_only = (packet_meta(packet)->flags & PACKET_LEARN_ONLY) != 0,
+                .is_reassembled = (packet_meta(packet)->flags & PACKET_REASSEMBLED) != 0,
         };
         enum ip_verdict verdict = ether_input(ip, &frame, packet, ret_error);
 
@@ -196,6 +217,7 @@ enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us,
                 counter_inc(ip->counters, COUNTER_ip_icmp_errors);
         else if (verdict != IP_DONE)
                 count_drop(ip, verdict);
-        packet_free(packet);
+        if (!frame.is_kept)
+                packet_free(packet);
         return verdict;
 }

@@ -179,6 +179,10 @@ int ip_new(struct ip **ret, const struct ip_settings *settings, uint64_t now_us)
         ip->counters = settings->counters;
         ip->announce_due_us = UINT64_MAX;
         r = neighbors_init(&ip->neighbors, settings->neighbors, &settings->hash_key);
+        if (r == 0) {
+                ip->fragments = fragments_new(ip->pool, ip->counters, &settings->hash_key);
+                r = ip->fragments ? 0 : -ENOMEM;
+        }
         for (unsigned i = 0; r == 0 && i < settings->n_interfaces; i++)
                 r = add_interface(ip, &settings->interfaces[i]);
         for (unsigned i = 0; r == 0 && i < settings->n_interfaces; i++) {
@@ -211,6 +215,9 @@ void ip_free(struct ip *ip)
         for (uint16_t port = 0; port < IP_PORTS_MAX; port++)
                 while (ip_next_frames(ip, port, &packet, 1) > 0)
                         packet_free(packet);
+        while (ip_next_whole(ip, &packet, 1) > 0)
+                packet_free(packet);
+        fragments_free(ip->fragments);
         neighbors_done(&ip->neighbors);
         free(ip);
 }
@@ -253,6 +260,7 @@ void own_addr_conflict(struct ip *ip, const struct frame *frame)
 void ip_tick(struct ip *ip, uint64_t now_us)
 {
         neighbor_tick(ip, now_us);
+        fragments_tick(ip->fragments, now_us);
         if (now_us < ip->announce_due_us)
                 return;
         announce_all(ip);
@@ -262,5 +270,7 @@ void ip_tick(struct ip *ip, uint64_t now_us)
 
 uint64_t ip_next_due_us(const struct ip *ip)
 {
-        return MIN(ip->announce_due_us, neighbor_next_due_us(&ip->neighbors));
+        uint64_t due_us = MIN(ip->announce_due_us, neighbor_next_due_us(&ip->neighbors));
+
+        return MIN(due_us, fragments_next_due_us(ip->fragments));
 }

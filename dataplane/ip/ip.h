@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IP as one worker sees it: Ethernet, VLAN, ARP, ND, IPv4, IPv6, ICMP. Knows no TCP but its checksum and where
- * its ports lie in a quoted header.
+ * IP as one worker sees it: Ethernet, VLAN, ARP, ND, IPv4, IPv6, ICMP, fragments. Knows no TCP but its checksum, how
+ * long its header is, and where its ports lie in a quoted one.
  *
- * Called by the worker: ip_input() for each received frame, ip_output() for each segment that tcp gives,
+ * Called by the worker: ip_input() for each received frame, ip_next_whole() for what fragments have become,
+ * ip_output() for each segment that tcp gives,
  * ip_next_frames() to fetch what is ready to send, ip_tick() when due. Answers that the layer makes by itself (ARP,
  * ND, echo) wait in the same queues as segments. Everything is one worker's own: no locks; workers learn from
  * each other's ARP and ND by copies marked PACKET_LEARN_ONLY. After ip_new(), nothing allocates (packets come from
@@ -29,6 +30,7 @@
 #define IP_INTERFACES_MAX 16u
 #define IP_ADDRS_MAX      64u /* of one interface */
 #define IP_PORTS_MAX      8u  /* as PORT_MAX */
+#define IP_WHOLE_MAX      32u /* datagrams put together that nobody has taken */
 
 struct ip_addr {
         struct addr addr;
@@ -87,7 +89,13 @@ enum ip_verdict {
         IP_DROP_OPTIONS,           /* source route, or malformed options */
         /* IPv6 extension headers malformed, too many, or demanding to be understood */
         IP_DROP_EXTENSION,
-        IP_DROP_FRAGMENT, /* a fragment */
+        IP_DROP_FRAGMENT,           /* a fragment that is malformed, or of what may not be fragmented */
+        IP_DROP_FRAGMENT_TINY,      /* headers missing from a first fragment, or another one that would hold them */
+        IP_DROP_FRAGMENT_OVERLAP,   /* these five: see port/fragments.h */
+        IP_DROP_FRAGMENT_DUPLICATE,
+        IP_DROP_FRAGMENT_LARGE,
+        IP_DROP_FRAGMENT_ECN,
+        IP_DROP_FRAGMENT_LOAD,
         /* a source address that cannot be (multicast, loopback, broadcast, our own) */
         IP_DROP_SOURCE,
         IP_DROP_INTERFACE,   /* a source address that lives on another of our interfaces */
@@ -136,6 +144,13 @@ enum ip_verdict ip_input(struct ip *ip, struct packet *packet, uint64_t now_us,
                          struct ip_icmp_error *ret_error);
 
 /*
+ * Take up to max frames that were put together from the fragments that ip_input() was given; the caller owns them. They are
+ * frames as burst_rx() gives them, marked PACKET_REASSEMBLED: they go to the worker that owns them, to its ip_input().
+ * Returns how many. What nobody takes is bounded: IP_WHOLE_MAX, then IP_DROP_FRAGMENT_LOAD.
+ */
+unsigned ip_next_whole(struct ip *ip, struct packet **ret, unsigned max);
+
+/*
  * Send one TCP segment: data begins at the TCP header (chains are fine, the first segment is not shared), meta src
  * and dst set, ecn the bits to send. The packet is always taken. The checksum is complete, or with
  * PACKET_L4_PSEUDO the field holds the folded, not inverted sum of the pseudo header (rte_ipv4_phdr_cksum).
@@ -146,7 +161,7 @@ enum ip_verdict ip_output(struct ip *ip, struct packet *packet, uint64_t now_us)
 /* Take up to max frames that are ready for this port; the caller owns them. Returns how many. */
 unsigned ip_next_frames(struct ip *ip, uint16_t port, struct packet **ret, unsigned max);
 
-/* Retry unanswered questions, give up on the dead, announce. Bounded work. */
+/* Retry unanswered questions, give up on the dead and on fragments without the rest, announce. Once a turn. Bounded work. */
 void ip_tick(struct ip *ip, uint64_t now_us);
 
 /* When ip_tick() wants to be called next; UINT64_MAX: not before the next packet. */

@@ -121,7 +121,7 @@ enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *pa
         if (!are_options_harmless(header + WIRE_IPV4_BYTES, header_len - WIRE_IPV4_BYTES))
                 return IP_DROP_OPTIONS;
         if ((wire_load16(header + 6) & (WIRE_IPV4_MF | WIRE_IPV4_OFFSET_MASK)) != 0)
-                return IP_DROP_FRAGMENT;
+                return fragment4_input(ip, frame, packet);
 
         packet_pull(packet, header_len);
         switch (header[9]) {

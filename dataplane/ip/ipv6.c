@@ -10,12 +10,6 @@ enum ipv6_option {
 /* Not 0: one who does not know the option must discard the packet (RFC 8200 4.2). */
 #define OPTION_ACTION 0xc0u
 
-struct upper_layer {
-        uint8_t protocol;
-        uint16_t offset; /* of its header in the packet */
-        bool has_fragment_header;
-};
-
 /* We know no option, and none of those in use asks to be known. */
 static bool are_options_harmless(const uint8_t *options, unsigned len)
 {
@@ -31,21 +25,17 @@ static bool are_options_harmless(const uint8_t *options, unsigned len)
         return true;
 }
 
-/*
- * Walk the extension headers to the upper layer. Bounded, and no further than steer_frame() walks, so that both
- * agree whose packet it is. bytes: the whole packet, len at least WIRE_IPV6_BYTES.
- */
-static enum ip_verdict walk_headers(const uint8_t *bytes, uint16_t len, struct upper_layer *ret)
+enum ip_verdict ipv6_walk(const uint8_t *bytes, uint16_t len, struct walk *ret, enum ip_verdict is_cut)
 {
-        struct upper_layer upper = { .protocol = bytes[6], .offset = WIRE_IPV6_BYTES };
+        struct walk walk = *ret;
 
-        for (unsigned walked = 0;; walked++) {
-                const uint8_t *header = bytes + upper.offset;
-                unsigned left = len - upper.offset, header_len;
+        for (;; walk.walked++) {
+                const uint8_t *header = bytes + walk.offset;
+                unsigned left = len - walk.offset, header_len;
 
-                switch (upper.protocol) {
+                switch (walk.protocol) {
                 case WIRE_HOP_BY_HOP:
-                        if (walked > 0)
+                        if (walk.walked > 0)
                                 return IP_DROP_EXTENSION; /* only as the first one */
                         break;
                 case WIRE_DESTINATION:
@@ -53,26 +43,30 @@ static enum ip_verdict walk_headers(const uint8_t *bytes, uint16_t len, struct u
                 case WIRE_FRAGMENT:
                         break;
                 default:
-                        *ret = upper;
+                        *ret = walk;
                         return IP_DONE;
                 }
-                if (walked == WIRE_IPV6_HEADERS_MAX || left < 8)
+                if (walk.walked == WIRE_IPV6_HEADERS_MAX)
                         return IP_DROP_EXTENSION;
-                header_len = upper.protocol == WIRE_FRAGMENT ? 8 : (header[1] + 1u) * 8u;
+                if (left < 8)
+                        return is_cut;
+                header_len = walk.protocol == WIRE_FRAGMENT ? 8 : (header[1] + 1u) * 8u;
                 if (header_len > left)
-                        return IP_DROP_EXTENSION;
-                if (upper.protocol == WIRE_FRAGMENT) {
-                        if ((wire_load16(header + 2) & WIRE_IPV6_OFFSET_MORE) != 0)
-                                return IP_DROP_FRAGMENT;
-                        upper.has_fragment_header = true;
-                } else if (upper.protocol == WIRE_ROUTING) {
+                        return is_cut;
+                if (walk.protocol == WIRE_FRAGMENT) {
+                        walk.has_fragment_header = true;
+                        if ((wire_load16(header + 2) & WIRE_IPV6_OFFSET_MORE) != 0) {
+                                *ret = walk;
+                                return IP_DONE;
+                        }
+                } else if (walk.protocol == WIRE_ROUTING) {
                         if (header[3] != 0)
                                 return IP_DROP_EXTENSION; /* we route for nobody (RFC 5095 for type 0) */
                 } else if (!are_options_harmless(header + 2, header_len - 2)) {
                         return IP_DROP_EXTENSION;
                 }
-                upper.protocol = header[0];
-                upper.offset = (uint16_t)(upper.offset + header_len);
+                walk.protocol = header[0];
+                walk.offset = (uint16_t)(walk.offset + header_len);
         }
 }
 
@@ -123,7 +117,7 @@ enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *pa
 {
         struct packet_meta *meta = packet_meta(packet);
         const uint8_t *header = packet_data(packet);
-        struct upper_layer upper;
+        struct walk walk = { .offset = WIRE_IPV6_BYTES };
         enum ip_verdict verdict;
         uint32_t total_len;
 
@@ -140,15 +134,18 @@ enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *pa
         if (!frame->interface->has_v6)
                 return IP_DROP_NOT_OURS;
 
-        verdict = walk_headers(header, packet_len(packet), &upper);
+        walk.protocol = header[6];
+        verdict = ipv6_walk(header, packet_len(packet), &walk, IP_DROP_EXTENSION);
         if (verdict != IP_DONE)
                 return verdict;
-        verdict = check_addresses(ip, frame, meta, upper.protocol);
+        verdict = check_addresses(ip, frame, meta, walk.protocol);
         if (verdict != IP_DONE)
                 return verdict;
-        frame->has_fragment_header = upper.has_fragment_header;
-        packet_pull(packet, upper.offset);
-        switch (upper.protocol) {
+        if (walk.protocol == WIRE_FRAGMENT)
+                return fragment6_input(ip, frame, packet, &walk);
+        frame->has_fragment_header = walk.has_fragment_header || frame->is_reassembled;
+        packet_pull(packet, walk.offset);
+        switch (walk.protocol) {
         case WIRE_TCP:
                 return tcp_segment_check(packet);
         case WIRE_ICMP6:

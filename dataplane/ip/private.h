@@ -2,7 +2,8 @@
 /*
  * What the files of ip/ share with each other and with nobody else.
  *
- * A handler of a received packet returns a verdict and neither frees nor keeps the packet: ip_input() alone does.
+ * A handler of a received packet returns a verdict and neither frees nor keeps the packet: ip_input() alone does. The one
+ * exception are fragments, which say so in the frame (is_kept).
  * An answer is always a packet of its own. A sender that returns IP_SENT has taken the packet; on a drop its caller still has it.
  */
 #ifndef GREYLINE_IP_PRIVATE_H
@@ -10,6 +11,7 @@
 
 #include "dataplane/ip/ip.h"
 #include "dataplane/ip/neighbor.h"
+#include "dataplane/port/fragments.h"
 #include "dataplane/port/wire.h"
 #include "dataplane/shared/counters.h"
 
@@ -59,6 +61,8 @@ struct ip {
         struct prefix prefixes[IP_INTERFACES_MAX * IP_ADDRS_MAX];
         struct own_addr own[IP_OWN_SLOTS];
         struct frame_queue frames[IP_PORTS_MAX];
+        struct frame_queue whole; /* put together from fragments */
+        struct fragments *fragments;
         struct neighbors neighbors;
         uint64_t icmp_rate_us; /* see rate_take() */
         uint64_t mld_rate_us;
@@ -76,7 +80,9 @@ struct frame {
         uint64_t now_us;
         bool is_unicast; /* sent to our MAC address */
         bool learn_only;
-        bool has_fragment_header; /* an atomic fragment (RFC 6946) */
+        bool is_reassembled;
+        bool has_fragment_header; /* it had one: an atomic fragment (RFC 6946), or put together from several */
+        bool is_kept;             /* the packet is a fragment that is not ours to free any more */
 };
 
 /* --- ip.c: tables made once ---------------------------------------------------------------------------- */
@@ -119,6 +125,9 @@ void own_addr_conflict(struct ip *ip, const struct frame *frame);
 enum ip_verdict ether_send(struct ip *ip, unsigned interface, struct packet *packet, const uint8_t mac[6],
                            uint16_t ethertype);
 
+void frame_queue_push(struct frame_queue *queue, struct packet *packet);
+unsigned frame_queue_pop(struct frame_queue *queue, struct packet **ret, unsigned max);
+
 /* The end of a packet that we made ourselves: on any other verdict than IP_SENT it is counted and freed. */
 void finish_own(struct ip *ip, struct packet *packet, enum ip_verdict verdict);
 
@@ -135,6 +144,22 @@ enum ip_verdict ipv4_input(struct ip *ip, struct frame *frame, struct packet *pa
 enum ip_verdict ipv6_input(struct ip *ip, struct frame *frame, struct packet *packet,
                            struct ip_icmp_error *ret_error);
 
+/* Where a walk along IPv6 headers is. */
+struct walk {
+        uint8_t protocol; /* of the header that comes next */
+        uint16_t offset;  /* of it in the packet */
+        uint8_t walked;   /* headers */
+        bool has_fragment_header;
+};
+
+/*
+ * Walk the extension headers from where ret is to the upper layer, or to the header of a fragment that is not atomic:
+ * protocol is WIRE_FRAGMENT then, and its 8 bytes are there. bytes: len of them, from the IPv6 header on. Bounded, and no further
+ * than steer_frame() walks, so that both agree whose packet it is. Returns IP_DONE, or on malformed ones IP_DROP_EXTENSION;
+ * on those that go on behind the end, is_cut.
+ */
+enum ip_verdict ipv6_walk(const uint8_t *bytes, uint16_t len, struct walk *ret, enum ip_verdict is_cut);
+
 /* Prepend an IP header to a packet whose data begins at its L4 header. src and dst are of the header's family. Returns false: no room. */
 bool ipv4_push(struct ip *ip, struct packet *packet, const struct addr *src, const struct addr *dst,
                uint8_t protocol, uint8_t ecn);
@@ -146,6 +171,15 @@ enum ip_verdict source_check(const struct ip *ip, unsigned interface, const stru
 
 /* The common end of a received TCP segment: data begins at its TCP header. */
 enum ip_verdict tcp_segment_check(struct packet *packet);
+
+/* --- fragment.c ---------------------------------------------------------------------------------------------- */
+
+/* A fragment; its addresses are in meta and were checked. The data begins at the IPv4 header, whose options were checked too. */
+enum ip_verdict fragment4_input(struct ip *ip, struct frame *frame, struct packet *packet);
+
+/* The data begins at the IPv6 header; walk is at the fragment header. */
+enum ip_verdict fragment6_input(struct ip *ip, struct frame *frame, struct packet *packet,
+                                const struct walk *walk);
 
 /* --- output.c ------------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,7 @@ static_assert(sizeof(struct packet_meta) <= 64, "one line of private area a pack
 #define PACKET_L4_CHECKSUM_OK 0x0001u /* in: the device has checked the TCP checksum */
 #define PACKET_L4_PSEUDO      0x0002u /* out: the TCP checksum field holds the pseudo header's sum only; port finishes it */
 #define PACKET_LEARN_ONLY     0x0004u /* a copy of ARP or ND from another worker: learn from it, do not answer */
+#define PACKET_REASSEMBLED    0x0008u /* in: put together from fragments by ip; what may not come in fragments is refused */
 
 #define PACKET_PRIV_BYTES RTE_ALIGN_CEIL(sizeof(struct packet_meta), RTE_MBUF_PRIV_ALIGN)
 #define PACKET_HEADROOM   RTE_PKTMBUF_HEADROOM /* 128: room for Ethernet, VLAN, IPv6 and a TCP header */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames from a stranger through steer_frame() and ip_input(), with segments of ours going out in between.
+ * Frames from a stranger through steer_frame() and ip_input(), with segments of ours going out in between, and what
+ * fragments become once more through both.
  *
  * An input is a row of steps: one byte of STEP_* bits, two bytes of length, then so many bytes of a frame.
  * Frames lie in memory of exactly their length, outside the packet pool, so that a sanitizer sees a read beyond
@@ -110,6 +111,14 @@ static void repair(uint8_t *frame, size_t len)
         }
 }
 
+/* A frame stays until the end of the input: it may be a fragment that is kept. */
+struct received {
+        struct received *next;
+        struct rte_mbuf_ext_shared_info info;
+        uint8_t *frame;
+        uint16_t len;
+};
+
 static void nothing_to_free(void *addr, void *opaque)
 {
 }
@@ -157,24 +166,13 @@ static void drain(struct ip *ip)
         }
 }
 
-static void run_step(struct ip *ip, unsigned step, uint8_t *frame, uint16_t len, uint64_t now_us)
+/* One frame that has been received, by whomever owner is. Frees what comes of it. */
+static void take(struct ip *ip, unsigned step, struct packet *packet, int owner, uint64_t now_us)
 {
-        struct rte_mbuf_ext_shared_info info;
         struct ip_icmp_error error;
-        struct packet *packet;
         struct addr src = { 0 }, dst = { 0 };
-        enum ip_verdict verdict;
-        int owner;
+        enum ip_verdict verdict = ip_input(ip, packet, now_us, &error);
 
-        if (step & STEP_REPAIR)
-                repair(frame, len);
-        owner = steer_frame(&steer, frame, len);
-        BUG_ON(owner < STEER_ALL || owner >= (int)steer.workers);
-        packet = outside_packet(frame, len, &info);
-        packet_meta(packet)->port = (step & STEP_PORT1) ? 1 : 0;
-        packet_meta(packet)->flags = (uint16_t)(((step & STEP_LEARN_ONLY) ? PACKET_LEARN_ONLY : 0) |
-                                                ((step & STEP_CHECKSUM_OK) ? PACKET_L4_CHECKSUM_OK : 0));
-        verdict = ip_input(ip, packet, now_us, &error);
         BUG_ON(verdict == IP_SENT || verdict >= IP_VERDICTS);
         if (verdict == IP_ICMP_ERROR) {
                 BUG_ON(!ip_is_ours(ip, &error.local));
@@ -195,9 +193,50 @@ static void run_step(struct ip *ip, unsigned step, uint8_t *frame, uint16_t len,
                 send_segment(ip, &dst, &src, now_us);
 }
 
+static int steered(const uint8_t *frame, uint32_t len)
+{
+        int owner = steer_frame(&steer, frame, len);
+
+        BUG_ON(owner < STEER_ALL || owner >= (int)steer.workers);
+        return owner;
+}
+
+static void run_step(struct ip *ip, unsigned step, struct received *received, uint64_t now_us)
+{
+        struct packet *packet;
+        int owner;
+
+        if (step & STEP_REPAIR)
+                repair(received->frame, received->len);
+        owner = steered(received->frame, received->len);
+        packet = outside_packet(received->frame, received->len, &received->info);
+        packet_meta(packet)->port = (step & STEP_PORT1) ? 1 : 0;
+        packet_meta(packet)->flags = (uint16_t)(((step & STEP_LEARN_ONLY) ? PACKET_LEARN_ONLY : 0) |
+                                                ((step & STEP_CHECKSUM_OK) ? PACKET_L4_CHECKSUM_OK : 0));
+        take(ip, step, packet, owner, now_us);
+        while (ip_next_whole(ip, &packet, 1) > 0) {
+                BUG_ON((step & STEP_LEARN_ONLY) || packet_len(packet) != packet_total_len(packet));
+                if (step & STEP_CHECKSUM_OK)
+                        packet_meta(packet)->flags |= PACKET_L4_CHECKSUM_OK; /* or hardly one would get further */
+                take(ip, step, packet, steered(packet_data(packet), packet_len(packet)), now_us);
+                BUG_ON(ip_next_whole(ip, &packet, 1) > 0); /* nothing comes whole twice */
+        }
+}
+
+/* Each fragment that was kept has had one end, or is kept still. */
+static void check_fragments(const uint64_t *counters)
+{
+        BUG_ON(counters[COUNTER_fragments_held] > FRAGMENTS_HELD_MAX);
+        BUG_ON(counters[COUNTER_fragments_taken] !=
+               counters[COUNTER_fragments_joined] + counters[COUNTER_fragments_expired] +
+                   counters[COUNTER_fragments_evicted] + counters[COUNTER_fragments_abandoned] +
+                   counters[COUNTER_fragments_held]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-        static uint64_t counters[COUNTER_MAX];
+        uint64_t counters[COUNTER_MAX] = { 0 };
+        struct received *first = NULL, *received;
         uint64_t now_us = 1000;
         struct ip *ip;
 
@@ -206,18 +245,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         for (size_t at = 0; len - at >= 3;) {
                 unsigned step = data[at];
                 size_t frame_len = MIN(wire_load16(data + at + 1) % 2048u, len - at - 3);
-                uint8_t *frame = malloc(frame_len ? frame_len : 1);
 
-                BUG_ON(!frame);
-                memcpy(frame, data + at + 3, frame_len);
+                received = malloc(sizeof(*received));
+                BUG_ON(!received);
+                received->frame = malloc(frame_len ? frame_len : 1);
+                BUG_ON(!received->frame);
+                received->len = (uint16_t)frame_len;
+                received->next = first;
+                first = received;
+                memcpy(received->frame, data + at + 3, frame_len);
                 at += 3 + frame_len;
                 now_us += (step & STEP_LATER) ? 10000000 : 1000;
-                run_step(ip, step, frame, (uint16_t)frame_len, now_us);
+                run_step(ip, step, received, now_us);
                 ip_tick(ip, now_us);
+                check_fragments(counters);
                 drain(ip);
-                free(frame);
         }
         ip_free(ip);
         BUG_ON(rte_mempool_in_use_count(pool) != 0);
+        while ((received = first) != NULL) {
+                first = received->next;
+                free(received->frame);
+                free(received);
+        }
         return 0;
 }

@@ -13,7 +13,7 @@ from scapy.all import (ARP, ICMP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach, ICM
                        ICMPv6MLDMultAddrRec, ICMPv6MLQuery2, ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS,
                        ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IP,
                        IPOption_LSRR, IPOption_RR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
-                       IPv6ExtHdrRouting, PadN, Raw, RouterAlert, HBHOptUnknown)
+                       IPv6ExtHdrRouting, PadN, Raw, RouterAlert, HBHOptUnknown, fragment6)
 
 # The appliance of the tests: interface 0 (port 0), interface 1 (port 0, VLAN 7), interface 2 (port 1).
 OUR_MAC, BACK_MAC, PEER_MAC = '02:00:00:00:00:01', '02:00:00:00:00:02', '02:00:00:00:00:aa'
@@ -27,6 +27,7 @@ ETHER = Ether(src=PEER_MAC, dst=OUR_MAC)
 REPLY = Ether(src=OUR_MAC, dst=PEER_MAC)
 SYN = TCP(sport=40000, dport=25, seq=1000, flags='S', options=[('MSS', 1460)])
 DATA = TCP(sport=40000, dport=25, seq=1001, ack=5001, flags='PA')
+LONG = Raw(bytes(range(65, 91)) * 9)
 ODD = Raw(b'EHLO client.example\r\nX')
 SENT4 = IP(src=OUR4, dst=FAR4, id=7, flags='DF') / TCP(sport=25, dport=40000, seq=0xdeadbeef, ack=1) / Raw(b'x' * 64)
 SENT6 = IPv6(src=OUR6, dst=FAR6) / TCP(sport=25, dport=40000, seq=0xdeadbeef, ack=1) / Raw(b'x' * 64)
@@ -48,6 +49,26 @@ def hop_unknown(kind):
 def advertisement(flags, **changes):
     fields = {'src': PEER6, 'dst': OUR6, 'hlim': 255, **changes}
     return IPv6(**fields) / ICMPv6ND_NA(tgt=PEER6, R=0, **flags) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC)
+
+
+def pieces(name, whole, first, later):
+    """The frames of a segment that comes in pieces, and the one of it whole."""
+    return {name + '_whole': whole, **{'%s_%s' % (name, letter): piece
+                                       for letter, piece in zip('abcdefgh', [first] + later)}}
+
+
+def cut4():
+    whole = ETHER / ip(id=77) / DATA / LONG
+    fragments = whole.fragment(64)
+    return pieces('cut4', whole, fragments[0], fragments[1:])
+
+
+def cut6():
+    whole = ETHER / ip6() / DATA / LONG
+    fragments = fragment6(ip6() / IPv6ExtHdrFragment(id=78, nh=6) / Raw(bytes(whole[TCP])), 120)
+    for fragment in fragments:
+        fragment[IPv6ExtHdrFragment].nh = 6
+    return pieces('cut6', whole, ETHER / fragments[0], [ETHER / fragment for fragment in fragments[1:]])
 
 
 FRAMES = {
@@ -187,6 +208,8 @@ FRAMES = {
                   IPv6ExtHdrHopByHop(options=[RouterAlert(value=0), PadN(optdata=b'')]) /
                   ICMPv6MLReport2(records=[ICMPv6MLDMultAddrRec(rtype=2, dst='ff02::1:ff00:1'),
                                            ICMPv6MLDMultAddrRec(rtype=2, dst='ff02::1:ff00:25')]),
+    # Segments in pieces.
+    **cut4(), **cut6(),
     # What ip_output() makes of segments.
     'out4': REPLY / IP(src=OUR4, dst=PEER4, id=0, flags='DF', tos=2) /
             TCP(sport=25, dport=40000, seq=5000, ack=1001, flags='PA') / Raw(b'220 mx.example ready\r\n!'),
