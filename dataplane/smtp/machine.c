@@ -162,7 +162,6 @@ enum smtp_reply smtp_data_end(struct smtp_machine *machine, enum smtp_decision d
         if (machine->state != SMTP_ST_DATA)
                 return SMTP_REPLY_NONE;
         move(machine, decision == SMTP_CLOSE ? SMTP_ST_CLOSED : SMTP_ST_HELLO);
-        machine->messages++;
         machine->idle_commands = 0;
         if (decision == SMTP_REFUSE_ERROR)
                 count_u8(&machine->errors);

@@ -69,9 +69,8 @@ struct smtp_machine {
         uint16_t rcpts;         /* recipients accepted in this transaction */
         uint16_t rcpts_refused; /* and refused */
         uint16_t discarded;     /* octets thrown away of the present line */
-        uint32_t messages;      /* messages ended in this session */
 };
-static_assert(sizeof(struct smtp_machine) <= 32, "an idle session stays small");
+static_assert(sizeof(struct smtp_machine) <= 12, "an idle session stays small");
 
 enum smtp_act {
         SMTP_ACT_NONE,     /* a whole line is not there yet, or nothing may be parsed now */
