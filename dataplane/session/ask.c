@@ -2,34 +2,40 @@
 #include "dataplane/session/ask.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "dataplane/session/indices.h"
 #include "dataplane/shared/bug.h"
+#include "dataplane/tcp/ilist.h"
 
 #define ASK_AGAIN_US 1000000u
 
-/* Question i is open when first != ASK_NONE. There are as many as sessions, so there is always a free one. */
 struct question {
         struct addr addr;
         uint64_t asked_us;
-        uint32_t first; /* session */
-        uint32_t next;  /* question in the same bucket, or in the free list */
+        uint32_t first;         /* waiter */
+        uint32_t next;          /* question in the same bucket */
+        struct ilist_node open; /* all questions, oldest first */
 };
 
+/* Free ones have no session. */
 struct waiter {
-        uint32_t question; /* ASK_NONE: does not wait */
+        uint32_t session; /* one more than its number, 0: none */
+        uint32_t question;
         uint32_t next, prev;
 };
 
 struct asks {
         struct siphash_key key;
         uint32_t buckets; /* a power of two */
-        uint32_t *bucket;
+        uint32_t *bucket; /* one more than a question's number, 0: none */
+        struct indices questions, waiters; /* as many of both: a waiter can always have a question of its own */
         struct question *question;
         struct waiter *waiter;
-        uint32_t free;
+        struct ilist open;
 };
 
-struct asks *asks_new(uint32_t sessions, const struct siphash_key *key)
+struct asks *asks_new(uint32_t waiters, const struct siphash_key *key)
 {
         struct asks *asks = calloc(1, sizeof(*asks));
 
@@ -37,22 +43,17 @@ struct asks *asks_new(uint32_t sessions, const struct siphash_key *key)
                 return NULL;
         asks->key = *key;
         asks->buckets = 64;
-        while (asks->buckets < sessions)
+        while (asks->buckets < waiters)
                 asks->buckets *= 2;
-        asks->bucket = malloc(asks->buckets * sizeof(*asks->bucket));
-        asks->question = calloc(sessions, sizeof(*asks->question));
-        asks->waiter = calloc(sessions, sizeof(*asks->waiter));
-        if (asks->bucket == NULL || asks->question == NULL || asks->waiter == NULL) {
+        asks->bucket = pages_take(asks->buckets * sizeof(*asks->bucket));
+        asks->question = pages_take(waiters * sizeof(*asks->question));
+        asks->waiter = pages_take(waiters * sizeof(*asks->waiter));
+        if (!indices_init(&asks->questions, waiters) || !indices_init(&asks->waiters, waiters) ||
+            asks->bucket == NULL || asks->question == NULL || asks->waiter == NULL) {
                 asks_free(asks);
                 return NULL;
         }
-        for (uint32_t i = 0; i < asks->buckets; i++)
-                asks->bucket[i] = ASK_NONE;
-        for (uint32_t i = 0; i < sessions; i++) {
-                asks->question[i].first = ASK_NONE;
-                asks->question[i].next = i + 1 < sessions ? i + 1 : ASK_NONE;
-                asks->waiter[i].question = ASK_NONE;
-        }
+        ilist_init(&asks->open, &asks->question[0].open, sizeof(*asks->question));
         return asks;
 }
 
@@ -60,9 +61,11 @@ void asks_free(struct asks *asks)
 {
         if (asks == NULL)
                 return;
-        free(asks->bucket);
-        free(asks->question);
-        free(asks->waiter);
+        pages_give(asks->bucket, asks->buckets * sizeof(*asks->bucket));
+        pages_give(asks->question, asks->questions.max * sizeof(*asks->question));
+        pages_give(asks->waiter, asks->questions.max * sizeof(*asks->waiter));
+        indices_done(&asks->questions);
+        indices_done(&asks->waiters);
         free(asks);
 }
 
@@ -75,22 +78,20 @@ static uint32_t find(const struct asks *asks, const struct addr *addr)
 {
         uint32_t at = *bucket_of(asks, addr);
 
-        while (at != ASK_NONE && !addr_is_equal(&asks->question[at].addr, addr))
-                at = asks->question[at].next;
-        return at;
+        while (at != 0 && !addr_is_equal(&asks->question[at - 1].addr, addr))
+                at = asks->question[at - 1].next;
+        return at == 0 ? ASK_NONE : at - 1;
 }
 
 static uint32_t open_question(struct asks *asks, const struct addr *addr)
 {
-        uint32_t at = asks->free, *bucket = bucket_of(asks, addr);
+        uint32_t at = indices_take(&asks->questions), *bucket = bucket_of(asks, addr);
         struct question *question = &asks->question[at];
 
-        BUG_ON_HOT(at == ASK_NONE); /* one per session at most */
-        asks->free = question->next;
-        question->addr = *addr;
-        question->first = ASK_NONE;
-        question->next = *bucket;
-        *bucket = at;
+        BUG_ON_HOT(at == INDEX_NONE); /* one per waiter at most, and a waiter was free */
+        *question = (struct question){ .addr = *addr, .first = ASK_NONE, .next = *bucket };
+        *bucket = at + 1;
+        ilist_push(&asks->open, at);
         return at;
 }
 
@@ -99,44 +100,18 @@ static void close_question(struct asks *asks, uint32_t at)
         struct question *question = &asks->question[at];
         uint32_t *link = bucket_of(asks, &question->addr);
 
-        while (*link != at)
-                link = &asks->question[*link].next;
+        while (*link != at + 1)
+                link = &asks->question[*link - 1].next;
         *link = question->next;
-        question->next = asks->free;
-        asks->free = at;
+        ilist_remove(&asks->open, at);
+        indices_give(&asks->questions, at);
 }
 
-bool asks_wait(struct asks *asks, uint32_t session, const struct addr *addr, uint64_t now_us)
+static void leave(struct asks *asks, uint32_t at)
 {
-        struct waiter *waiter = &asks->waiter[session];
-        uint32_t at = find(asks, addr);
-        bool is_new = at == ASK_NONE;
-        struct question *question;
+        struct waiter *waiter = &asks->waiter[at];
+        struct question *question = &asks->question[waiter->question];
 
-        BUG_ON_HOT(waiter->question != ASK_NONE);
-        if (is_new)
-                at = open_question(asks, addr);
-        question = &asks->question[at];
-        waiter->question = at;
-        waiter->prev = ASK_NONE;
-        waiter->next = question->first;
-        if (question->first != ASK_NONE)
-                asks->waiter[question->first].prev = session;
-        question->first = session;
-        if (!is_new && now_us - question->asked_us < ASK_AGAIN_US)
-                return false;
-        question->asked_us = now_us;
-        return true;
-}
-
-void asks_leave(struct asks *asks, uint32_t session)
-{
-        struct waiter *waiter = &asks->waiter[session];
-        struct question *question;
-
-        if (waiter->question == ASK_NONE)
-                return;
-        question = &asks->question[waiter->question];
         if (waiter->next != ASK_NONE)
                 asks->waiter[waiter->next].prev = waiter->prev;
         if (waiter->prev != ASK_NONE)
@@ -145,22 +120,73 @@ void asks_leave(struct asks *asks, uint32_t session)
                 question->first = waiter->next;
         if (question->first == ASK_NONE)
                 close_question(asks, waiter->question);
-        waiter->question = ASK_NONE;
+        waiter->session = 0;
+        indices_give(&asks->waiters, at);
 }
 
-bool asks_is_waiting(const struct asks *asks, uint32_t session)
+/* The oldest question and all who wait for it. Returns how many they were. */
+static uint32_t forget_oldest(struct asks *asks)
 {
-        return asks->waiter[session].question != ASK_NONE;
+        uint32_t at = asks->open.head, forgotten = 0, waiter;
+
+        do {
+                waiter = asks->question[at].first;
+                leave(asks, waiter);
+                forgotten++;
+        } while (asks->open.head == at);
+        return forgotten;
+}
+
+bool asks_wait(struct asks *asks, uint32_t *waiter, uint32_t session, const struct addr *addr, uint64_t now_us,
+               uint32_t *ret_forgotten)
+{
+        uint32_t place = indices_take(&asks->waiters), at;
+        struct question *question;
+        bool is_new;
+
+        BUG_ON_HOT(asks_is_waiting(asks, *waiter, session));
+        *ret_forgotten = 0;
+        if (place == INDEX_NONE) {
+                *ret_forgotten = forget_oldest(asks);
+                place = indices_take(&asks->waiters);
+        }
+        at = find(asks, addr);
+        is_new = at == ASK_NONE;
+        if (is_new)
+                at = open_question(asks, addr);
+        question = &asks->question[at];
+        asks->waiter[place] = (struct waiter){
+                .session = session + 1, .question = at, .next = question->first, .prev = ASK_NONE,
+        };
+        if (question->first != ASK_NONE)
+                asks->waiter[question->first].prev = place;
+        question->first = place;
+        *waiter = place;
+        if (!is_new && now_us - question->asked_us < ASK_AGAIN_US)
+                return false;
+        question->asked_us = now_us;
+        return true;
+}
+
+bool asks_is_waiting(const struct asks *asks, uint32_t waiter, uint32_t session)
+{
+        return waiter != ASK_NONE && asks->waiter[waiter].session == session + 1;
+}
+
+void asks_leave(struct asks *asks, uint32_t waiter, uint32_t session)
+{
+        if (asks_is_waiting(asks, waiter, session))
+                leave(asks, waiter);
 }
 
 uint32_t asks_first(const struct asks *asks, const struct addr *addr)
 {
         uint32_t at = find(asks, addr);
 
-        return at == ASK_NONE ? ASK_NONE : asks->question[at].first;
+        return at == ASK_NONE ? ASK_NONE : asks->waiter[asks->question[at].first].session - 1;
 }
 
-uint32_t asks_next(const struct asks *asks, uint32_t session)
+uint32_t asks_waiting(const struct asks *asks)
 {
-        return asks->waiter[session].next;
+        return indices_used(&asks->waiters);
 }

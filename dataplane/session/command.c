@@ -30,26 +30,60 @@ static enum rule rule_of_fault(enum smtp_fault fault)
         return rules[fault];
 }
 
+/* --- decisions -------------------------------------------------------------------------------------------------- */
+
+/* Begin with a recipient. NULL: as many as there may be are being decided. */
+static struct decision *decision_begin(struct sessions *ss, struct session *s, const struct smtp_path *recipient)
+{
+        uint32_t index = indices_take(&ss->decisions);
+        struct decision *decision;
+
+        if (index == INDEX_NONE)
+                return NULL;
+        decision = &ss->decision[index];
+        UNPOISON(decision, sizeof(*decision));
+        *decision = (struct decision){
+                .recipient = *recipient,
+                .policy = session_policy(ss, s),
+                .verdict = { .zone = -1 },
+        };
+        s->decision = index;
+        return decision;
+}
+
+void decision_end(struct sessions *ss, struct session *s)
+{
+        if (s->decision == NONE)
+                return;
+        POISON(decision_of(ss, s), sizeof(struct decision));
+        indices_give(&ss->decisions, s->decision);
+        s->decision = NONE;
+}
+
 /* A recipient is refused: reply, record, state. */
 static void refuse_recipient(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule,
                              const struct say *say, enum smtp_decision decision)
 {
-        struct texts *texts = texts_of(ss, s);
-        struct record record = {
-                .kind = MSG_LOG_RCPT,
-                .rule = rule,
-                .verdict = &texts->verdict,
-                .grey = texts->grey.state == MSG_GREY_NONE ? NULL : &texts->grey,
-                .grey_key = texts->has_due ? texts->due.network_key : 0,
-                .policy = texts->policy,
-        };
+        struct record record = { .kind = MSG_LOG_RCPT, .rule = rule, .decision = decision_of(ss, s) };
         struct said said;
 
         smtp_decide(&s->smtp, decision);
         say_reply(ss, s, reply, rule, say, &said);
         record.said = &said;
         record_write(ss, s, &record);
-        s->refusals++;
+        decision_end(ss, s);
+}
+
+/* There is no room to remember what the client said: it comes again when there is. */
+static void refuse_for_room(struct sessions *ss, struct session *s, enum msg_log_kind kind)
+{
+        struct record record = { .kind = kind, .rule = RULE_overload, .policy = session_policy(ss, s) };
+        struct said said;
+
+        smtp_decide(&s->smtp, SMTP_REFUSE);
+        say_reply(ss, s, SMTP_REPLY_BUSY, RULE_overload, NULL, &said);
+        record.said = &said;
+        record_write(ss, s, &record);
 }
 
 /* --- greeting --------------------------------------------------------------------------------------------------- */
@@ -75,20 +109,17 @@ static uint8_t helo_failures(struct sessions *ss, const struct session *s, const
 static void hello(struct sessions *ss, struct session *s, const struct smtp_action *action)
 {
         const uint8_t helo_bits = CLIENT_FAILED_HELO_IP | CLIENT_FAILED_HELO_OURS | CLIENT_FAILED_HELO_SYNTAX;
-        struct texts *texts;
         bool is_required;
 
+        if (!texts_keep_hello(ss, s, action)) {
+                refuse_for_room(ss, s, MSG_LOG_CONNECT);
+                return;
+        }
         /* The backend was told the name that the client gave first. */
         if (s->leg != NONE)
                 leg_close(ss, s, false);
         s->transaction_dead = false;
         s->failed = (uint8_t)((s->failed & ~helo_bits) | helo_failures(ss, s, action));
-        s->texts = index_of(ss, s); /* one for each session */
-        texts = texts_of(ss, s);
-        UNPOISON(texts, sizeof(*texts));
-        memcpy(texts->helo, action->name, action->name_len);
-        texts->helo[action->name_len] = '\0';
-        texts->is_ehlo = action->is_ehlo;
         smtp_decide(&s->smtp, SMTP_ACCEPT);
         if (action->is_ehlo)
                 say_ehlo(ss, s, starttls_ext(ss, s, &is_required), ss->image->limits.message_bytes_max);
@@ -98,19 +129,16 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
 
 static enum progress mail(struct sessions *ss, struct session *s, const struct smtp_action *action)
 {
-        struct texts *texts = texts_of(ss, s);
-
         if (ss->image->limits.messages_max != 0 && s->messages >= ss->image->limits.messages_max) {
                 smtp_decide(&s->smtp, SMTP_CLOSE);
                 say_reply(ss, s, SMTP_REPLY_COMMAND_LIMIT, RULE_error_limit, NULL, NULL);
                 session_end(ss, s, RULE_error_limit, false);
                 return WAITING;
         }
-        texts->sender = action->path;
-        texts->has_size = action->has_size;
-        texts->has_body = action->has_body;
-        texts->is_8bit = action->is_8bit;
-        texts->size = action->size;
+        if (!texts_keep_mail(ss, s, action)) {
+                refuse_for_room(ss, s, MSG_LOG_MAIL);
+                return ANSWERED;
+        }
         s->transaction_dead = false;
         s->mark_header = false;
         say_reply(ss, s, smtp_decide(&s->smtp, SMTP_ACCEPT), RULE_none, NULL, NULL);
@@ -126,22 +154,21 @@ static bool is_role_address(const struct smtp_path *path)
 }
 
 /* Whose recipient is it? False: nobody's here. */
-static bool find_domain(struct sessions *ss, struct session *s, struct texts *texts)
+static bool find_domain(struct sessions *ss, struct decision *decision)
 {
-        const struct smtp_path *path = &texts->recipient;
+        const struct smtp_path *path = &decision->recipient;
 
-        texts->policy = session_policy(ss, s);
         if (path->flags & SMTP_PATH_ROUTED)
                 return false; /* user%elsewhere@ours: a backend might pass it on */
         if (path->domain_len == 0) {
                 /* RCPT TO:<postmaster> is always ours (RFC 5321 4.5.1); the first domain's pool takes it. */
                 if (ss->image->domains.count == 0)
                         return false;
-                texts->pool = image_domain(ss->image, 0)->pool;
+                decision->pool = image_domain(ss->image, 0)->pool;
                 return true;
         }
-        return image_lookup_domain(ss->image, smtp_path_domain(path), path->domain_len, &texts->policy,
-                                   &texts->pool);
+        return image_lookup_domain(ss->image, smtp_path_domain(path), path->domain_len, &decision->policy,
+                                   &decision->pool);
 }
 
 static enum smtp_reply reply_of_rule(enum rule rule)
@@ -178,36 +205,37 @@ static enum smtp_reply defer_of_rule(enum rule rule)
 
 static void refuse_client(struct sessions *ss, struct session *s, const struct image_policy *policy)
 {
-        struct texts *texts = texts_of(ss, s);
-        const struct client_verdict *verdict = &texts->verdict;
-        struct say say = { .zone = verdict->zone, .text = texts->helo, .text_len = strlen(texts->helo) };
+        const struct texts *texts = texts_of(ss, s);
+        const struct client_verdict *verdict = &decision_of(ss, s)->verdict;
+        enum rule rule = verdict->rule;
+        struct say say = { .zone = verdict->zone, .text = texts_helo(texts), .text_len = texts->helo_len };
         enum smtp_reply reply;
 
         if (verdict->action == CLIENT_DEFER) {
                 count(ss, COUNTER_deferred_client);
-                refuse_recipient(ss, s, defer_of_rule(verdict->rule), verdict->rule, &say, SMTP_REFUSE);
+                refuse_recipient(ss, s, defer_of_rule(rule), rule, &say, SMTP_REFUSE);
                 return;
         }
         count(ss, COUNTER_refused_client);
-        reply = reply_of_rule(verdict->rule);
+        reply = reply_of_rule(rule);
         if (reply == SMTP_REPLY_SPAM_FILTER)
                 say.override = &policy->reject;
-        refuse_recipient(ss, s, reply, verdict->rule, &say, SMTP_REFUSE);
+        refuse_recipient(ss, s, reply, rule, &say, SMTP_REFUSE);
 }
 
 /* The recipient has passed every check of ours: now the backend's word counts. */
 static enum progress to_backend(struct sessions *ss, struct session *s)
 {
-        struct texts *texts = texts_of(ss, s);
+        uint16_t pool = decision_of(ss, s)->pool;
         struct leg *leg = leg_of(ss, s);
         enum smtp_reply reply;
 
         if (leg && leg->recipients > 0 &&
-            (leg->generation != ss->image->generation || leg->pool != texts->pool)) {
+            (leg->generation != ss->image->generation || leg->pool != pool)) {
                 refuse_recipient(ss, s, SMTP_REPLY_POOL_MISMATCH, RULE_pool_mismatch, NULL, SMTP_REFUSE);
                 return ANSWERED;
         }
-        reply = leg_recipient(ss, s, texts->pool);
+        reply = leg_recipient(ss, s, pool);
         if (reply == SMTP_REPLY_NONE)
                 return WAITING;
         refuse_recipient(ss, s, reply, RULE_backend_down, NULL, SMTP_REFUSE);
@@ -232,19 +260,19 @@ static enum progress apply_grey(struct sessions *ss, struct session *s, const st
                 [MSG_GREY_NO_TOKEN] = { COUNTER_grey_no_token, RULE_greylist_token },
                 [MSG_GREY_FULL] = { COUNTER_grey_full, RULE_accepted },
         };
-        struct texts *texts = texts_of(ss, s);
+        struct decision *decision = decision_of(ss, s);
         struct say say = {
                 .zone = -1,
                 .number = answer->wait_sec,
-                .override = &image_policy(ss->image, texts->policy)->greylist.reply,
+                .override = &image_policy(ss->image, decision->policy)->greylist.reply,
         };
 
-        texts->grey = *answer;
+        decision->grey = *answer;
         count(ss, states[answer->state].counter);
         if (answer->evicted)
                 count(ss, COUNTER_grey_evicted);
         if (answer->by_exemption)
-                texts->due.exempt_key = 0;
+                decision->due.exempt_key = 0;
         if (answer->pass)
                 return to_backend(ss, s);
         refuse_recipient(ss, s, SMTP_REPLY_GREYLISTED, states[answer->state].rule, &say, SMTP_REFUSE);
@@ -254,22 +282,23 @@ static enum progress apply_grey(struct sessions *ss, struct session *s, const st
 /* Put the recipient among those that this turn's greylist pass judges, or judge it alone when there are many. */
 static enum progress to_greylist(struct sessions *ss, struct session *s, uint64_t pool)
 {
-        struct texts *texts = texts_of(ss, s);
+        const struct texts *texts = texts_of(ss, s);
+        struct decision *decision = decision_of(ss, s);
         struct judged *judged = &ss->judged[ss->n_judged];
         struct judged alone;
 
         if (ss->n_judged == JUDGE_BATCH)
                 judged = &alone;
         judged->session = index_of(ss, s);
-        grey_ask_build(&judged->ask, ss->grey, ss->image, texts->policy, &s->peer, pool,
-                       texts->verdict.may_exempt, texts->sender.text, texts->sender.len,
-                       texts->recipient.text, texts->recipient.len);
-        texts->has_due = true;
-        texts->due = (struct grey_due){
+        grey_ask_build(&judged->ask, ss->grey, ss->image, decision->policy, &s->peer, pool,
+                       decision->verdict.may_exempt, texts_sender(texts), texts->sender_len,
+                       decision->recipient.text, decision->recipient.len);
+        decision->has_due = true;
+        decision->due = (struct grey_due){
                 .network_key = judged->ask.network_key,
                 .pool_key = judged->ask.pool_key,
                 .exempt_key = judged->ask.exempt_key,
-                .policy = texts->policy,
+                .policy = decision->policy,
         };
         if (judged == &alone) {
                 struct grey_answer answer =
@@ -284,8 +313,8 @@ static enum progress to_greylist(struct sessions *ss, struct session *s, uint64_
 
 static void relay_denied(struct sessions *ss, struct session *s)
 {
-        struct texts *texts = texts_of(ss, s);
-        struct say say = { .zone = -1, .text = texts->recipient.text, .text_len = texts->recipient.len };
+        const struct smtp_path *recipient = &decision_of(ss, s)->recipient;
+        struct say say = { .zone = -1, .text = recipient->text, .text_len = recipient->len };
 
         count(ss, COUNTER_relay_denied);
         refuse_recipient(ss, s, SMTP_REPLY_RELAY_DENIED, RULE_relay_denied, &say, SMTP_REFUSE_ERROR);
@@ -293,37 +322,33 @@ static void relay_denied(struct sessions *ss, struct session *s)
 
 static enum progress judge_recipient(struct sessions *ss, struct session *s)
 {
-        struct texts *texts = texts_of(ss, s);
+        struct decision *decision = decision_of(ss, s);
         const struct image_policy *policy;
         struct client_answers answers;
         struct client_facts facts = session_facts(ss, s, &answers);
         bool is_open;
 
-        texts->has_due = false;
-        memset(&texts->grey, 0, sizeof(texts->grey));
-        memset(&texts->verdict, 0, sizeof(texts->verdict));
-        texts->verdict.zone = -1;
-        if (!find_domain(ss, s, texts)) {
+        decision->policy = session_policy(ss, s);
+        if (!find_domain(ss, decision)) {
                 relay_denied(ss, s);
                 return ANSWERED;
         }
-        policy = image_policy(ss->image, texts->policy);
-        is_open = policy->postmaster_open && is_role_address(&texts->recipient);
-        texts->verdict = client_judge(ss->image, policy, &facts);
-        s->score = texts->verdict.score;
+        policy = image_policy(ss->image, decision->policy);
+        is_open = policy->postmaster_open && is_role_address(&decision->recipient);
+        decision->verdict = client_judge(ss->image, policy, &facts);
         if (is_open)
                 return to_backend(ss, s);
-        switch (texts->verdict.action) {
+        switch (decision->verdict.action) {
         case CLIENT_WAIT:
-                if (ss->now_us >= s->answers_due_us) {
+                if (session_answers_left_ms(ss, s) == 0) {
                         s->at_deadline = true;
                         return judge_recipient(ss, s);
                 }
                 session_ask(ss, s);
-                session_phase(ss, s, PHASE_ANSWERS, (s->answers_due_us - ss->now_us + 999) / 1000);
+                session_phase(ss, s, PHASE_ANSWERS, session_answers_left_ms(ss, s));
                 return WAITING;
         case CLIENT_DROP:
-                session_end(ss, s, texts->verdict.rule, true);
+                session_end(ss, s, decision->verdict.rule, true);
                 return WAITING;
         case CLIENT_DEFER:
         case CLIENT_REJECT:
@@ -332,21 +357,20 @@ static enum progress judge_recipient(struct sessions *ss, struct session *s)
         case CLIENT_PASS:
                 break;
         }
-        s->mark_header |= texts->verdict.mark_header;
-        if (!policy->greylist.enabled || texts->verdict.skip_greylist)
+        s->mark_header |= decision->verdict.mark_header;
+        if (!policy->greylist.enabled || decision->verdict.skip_greylist)
                 return to_backend(ss, s);
         return to_greylist(ss, s, answers.pool);
 }
 
 static enum progress recipient(struct sessions *ss, struct session *s, const struct smtp_action *action)
 {
-        struct texts *texts = texts_of(ss, s);
-
-        texts->recipient = action->path;
+        if (decision_begin(ss, s, &action->path) == NULL) {
+                count(ss, COUNTER_decisions_refused);
+                refuse_for_room(ss, s, MSG_LOG_RCPT);
+                return ANSWERED;
+        }
         if (s->transaction_dead) {
-                memset(&texts->verdict, 0, sizeof(texts->verdict));
-                texts->grey.state = MSG_GREY_NONE;
-                texts->has_due = false;
                 refuse_recipient(ss, s, SMTP_REPLY_BACKEND_LOST, RULE_backend_lost, NULL, SMTP_REFUSE);
                 return ANSWERED;
         }
@@ -381,7 +405,6 @@ static void say_fault(struct sessions *ss, struct session *s, const struct smtp_
                                                               : MSG_LOG_CONNECT;
         record.said = &said;
         record_write(ss, s, &record);
-        s->refusals++;
 }
 
 static enum progress non_smtp(struct sessions *ss, struct session *s, const struct smtp_action *action)
@@ -481,9 +504,9 @@ static size_t next_command(struct sessions *ss, struct session *s, struct smtp_a
 
 static bool is_overdue(const struct sessions *ss, const struct session *s)
 {
-        uint64_t limit_us = ss->image->limits.session_timeout_ms * 1000ull;
+        uint32_t limit_ms = ss->image->limits.session_timeout_ms;
 
-        return limit_us != 0 && s->messages == 0 && ss->now_us - s->opened_us > limit_us;
+        return limit_ms != 0 && s->messages == 0 && session_age_ms(ss, s) > limit_ms;
 }
 
 /* Is there room for a reply, and does the client take those that it got? */
@@ -559,31 +582,28 @@ static uint16_t code_for_client(uint16_t code, bool is_positive)
 
 static void recipient_answered(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len)
 {
-        struct texts *texts = texts_of(ss, s);
+        const struct decision *decision = decision_of(ss, s);
         bool is_accepted = code >= 250 && code <= 259;
         struct record record = {
                 .kind = MSG_LOG_RCPT,
-                .rule = is_accepted ? texts->verdict.rule : RULE_backend_refused,
-                .verdict = &texts->verdict,
-                .grey = texts->grey.state == MSG_GREY_NONE ? NULL : &texts->grey,
-                .grey_key = texts->has_due ? texts->due.network_key : 0,
-                .policy = texts->policy,
+                .rule = is_accepted ? decision->verdict.rule : RULE_backend_refused,
+                .decision = decision,
         };
         struct said said;
 
         code = code_for_client(code, is_accepted);
         if (is_accepted) {
                 smtp_decide(&s->smtp, SMTP_ACCEPT);
-                leg_accepted(ss, s, texts->has_due ? &texts->due : NULL);
+                leg_accepted(ss, s, decision);
                 count(ss, COUNTER_recipients_accepted);
         } else {
                 smtp_decide(&s->smtp, code >= 500 ? SMTP_REFUSE_ERROR : SMTP_REFUSE);
                 count(ss, COUNTER_recipients_refused);
-                s->refusals++;
         }
         say_backend(ss, s, code, text, len, record.rule, &said);
         record.said = &said;
         record_write(ss, s, &record);
+        decision_end(ss, s);
 }
 
 void command_backend_said(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len)

@@ -28,33 +28,30 @@ static struct session *take_session(struct sessions *ss, const struct tcp_event 
 
         if (!tcp_info(ss->tcp, event->conn, &info))
                 return NULL;
-        if (ss->open == ss->sessions_max) {
+        index = indices_take(&ss->opens);
+        if (index == INDEX_NONE) {
                 count(ss, COUNTER_sessions_refused);
                 turn_away(ss, event, SMTP_REPLY_OVERLOAD);
                 return NULL;
         }
-        index = ss->free_session[ss->sessions_max - ss->open - 1];
-        ss->open++;
         s = &ss->session[index];
         memset(s, 0, sizeof(*s));
         wheel_node_init(&s->timer);
-        ilist_node_init(&s->handshake);
         s->client = event->conn;
         s->peer = info.remote;
         s->peer_port = info.remote_port;
         s->front = info.local;
         s->front_port = info.local_port;
-        s->opened_us = ss->now_us;
-        s->answers_due_us = ss->now_us + ss->image->dns.deadline_ms * 1000ull;
+        s->opened_ms = (uint32_t)(ss->now_us / 1000);
         s->id = record_session_id(ss);
         s->limits_slot = LIMITS_NO_SLOT;
         s->client_line = CLIENT_LINE_NONE;
-        s->texts = NONE;
-        s->leg = NONE;
+        s->texts = s->leg = s->decision = s->tls = NONE;
+        s->ask = ASK_NONE;
         smtp_init(&s->smtp);
         tcp_owner_set(ss->tcp, s->client, owner_cookie(OWNER_CLIENT, index));
         count(ss, COUNTER_sessions_opened);
-        counter_set(ss->counters, COUNTER_sessions_open, ss->open);
+        counter_set(ss->counters, COUNTER_sessions_open, sessions_open(ss));
         return s;
 }
 
@@ -189,7 +186,6 @@ static void greet_accept(struct sessions *ss, struct session *s)
 void greet_continue(struct sessions *ss, struct session *s)
 {
         const struct image_listener *listener = session_listener(ss, s);
-        uint64_t greet_us = s->opened_us + (listener ? listener->greet_delay_ms * 1000ull : 0);
         const struct image_policy *policy = image_policy(ss->image, session_policy(ss, s));
         const struct image_rule *pregreet = &policy->pregreet;
         struct client_answers answers;
@@ -205,17 +201,17 @@ void greet_continue(struct sessions *ss, struct session *s)
                 refuse_and_hold(ss, s, SMTP_REPLY_PREGREET, RULE_pregreet, NULL, NULL);
                 return;
         }
-        if (ss->now_us < greet_us && s->class != IMAGE_CLASS_TRUSTED)
+        if (listener && session_age_ms(ss, s) < listener->greet_delay_ms && s->class != IMAGE_CLASS_TRUSTED)
                 return; /* an answer came early: the delay also waits for early talkers */
         if (policy->reject_at != IMAGE_REJECT_AT_BANNER || s->class != IMAGE_CLASS_NONE) {
                 greet_accept(ss, s);
                 return;
         }
-        s->at_deadline = !s->answered && ss->now_us >= s->answers_due_us;
+        s->at_deadline = !s->answered && session_answers_left_ms(ss, s) == 0;
         facts = session_facts(ss, s, &answers);
         verdict = client_judge(ss->image, policy, &facts);
         if (verdict.action == CLIENT_WAIT) {
-                session_phase(ss, s, PHASE_GREET, (s->answers_due_us - ss->now_us + 999) / 1000);
+                session_phase(ss, s, PHASE_GREET, session_answers_left_ms(ss, s));
                 return;
         }
         if (verdict.action == CLIENT_PASS) {

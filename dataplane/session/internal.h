@@ -14,7 +14,9 @@
 #include "dataplane/policy/grey.h"
 #include "dataplane/relay/dialogue.h"
 #include "dataplane/session/ask.h"
+#include "dataplane/session/indices.h"
 #include "dataplane/session/session.h"
+#include "dataplane/session/slab.h"
 #include "dataplane/shared/counters.h"
 #include "dataplane/shared/explain_id.h"
 #include "dataplane/shared/poison.h"
@@ -48,56 +50,70 @@ enum session_phase {
         PHASES,
 };
 
-/* What a client said, kept from HELO on. From a pool as large as the sessions. */
+/*
+ * What a client said in HELO and MAIL, in the length that it has: a block of sessions.kept. An idle session holds
+ * this and nothing else of its client's words.
+ */
 struct texts {
-        char helo[SMTP_DOMAIN_MAX + 1];
-        bool is_ehlo;
-        bool has_size, has_body, is_8bit; /* of MAIL */
-        uint64_t size;
-        struct smtp_path sender;
-        struct smtp_path recipient; /* the one being decided, and what is known about it: */
-        uint16_t policy, pool;      /* index in the image of this turn */
+        uint64_t size;          /* MAIL SIZE= */
+        uint16_t sender_len;    /* without its NUL */
+        uint16_t sender_local_len;
+        uint8_t sender_flags;   /* SMTP_PATH_* */
+        uint8_t helo_len;       /* without its NUL */
+        bool is_ehlo : 1;
+        bool has_size : 1, has_body : 1, is_8bit : 1; /* of MAIL */
+        char text[];            /* HELO name, NUL, sender, NUL */
+};
+
+/*
+ * The recipient that is being decided, and what is known about it: from RCPT to its answer, in a pool. What an accepted
+ * one leaves behind is the leg's.
+ */
+struct decision {
+        struct smtp_path recipient;
+        uint16_t policy, pool; /* index in the image of this turn */
         bool has_due;
         struct client_verdict verdict;
         struct grey_answer grey;
         struct grey_due due;
 };
 
+/*
+ * Two cache lines. Times are the low 32 bits of milliseconds: nothing that is compared lasts 24 days. What only some
+ * sessions need at some times lies in pools, by index: texts from HELO on, a decision, a backend connection, TLS.
+ */
 struct session {
         struct tcp_handle client;
         struct wheel_node timer;
-        uint64_t due_us;         /* the phase's deadline; the timer may be early */
-        uint64_t opened_us;
-        uint64_t answers_due_us; /* no recipient waits for answers longer than this */
-        uint64_t id;             /* of the log's records */
-        uint64_t accepted_end;   /* where the last 250 to a message ends in our bytes to the client, 0: none */
-        struct addr peer, front;
-        uint16_t peer_port, front_port;
+        uint32_t due_ms;         /* the phase's deadline; the timer may be early */
+        uint32_t opened_ms;
         struct smtp_machine smtp;
         uint8_t phase;           /* enum session_phase */
         uint8_t class;           /* enum image_class */
         uint8_t failed;          /* CLIENT_FAILED_* */
-        bool client_gone;        /* only the backend's last word is awaited */
-        bool transaction_dead;   /* the backend was lost: 451 to everything until RSET, MAIL or EHLO */
-        bool answered;           /* control has said all it can about the client */
-        bool at_deadline;        /* its answers did not come in time */
-        bool mark_header;        /* the score goes into the message's header */
-        bool eof;                /* the client has said its last */
-        bool closing;            /* a last reply was given: close when this turn of the client is over */
-        int32_t score;           /* of the last verdict */
+        bool eof : 1;            /* the client has said its last */
+        bool closing : 1;        /* a last reply was given: close when this turn of the client is over */
+        bool client_gone : 1;    /* only the backend's last word is awaited */
+        bool transaction_dead : 1; /* the backend was lost: 451 to everything until RSET, MAIL or EHLO */
+        bool answered : 1;       /* control has said all it can about the client */
+        bool at_deadline : 1;    /* its answers did not come in time */
+        bool mark_header : 1;    /* the score goes into the message's header */
+        bool tls_ended : 1;      /* close_notify, or the end of bytes, or altered ones: said and counted */
+        uint32_t texts;          /* block of kept, NONE before HELO */
+        uint32_t leg;            /* index, NONE without a backend */
+        uint32_t decision;       /* index, NONE while no recipient is being decided */
+        uint32_t tls;            /* index in the pool, NONE: in clear */
+        uint64_t id;             /* of the log's records */
+        struct addr peer, front;
+        uint16_t peer_port, front_port;
+        uint32_t ask;            /* its place in asks, see there */
         uint32_t limits_slot;
         uint32_t client_line;    /* where its answers lay in the client table: a hint */
-        uint32_t texts;          /* index, NONE before HELO */
-        uint32_t leg;            /* index, NONE without a backend */
-        uint32_t messages;       /* accepted */
-        uint16_t refusals;       /* recipients and commands refused */
-        uint16_t discard_reply;  /* enum smtp_reply for the end of a discarded message, 0: discard_code */
-        uint16_t discard_code;   /* the backend's, when it ended a message early */
-        uint8_t discard_rule;
-        bool tls_ended;              /* close_notify, or the end of bytes, or altered ones: said and counted */
-        struct tls_conn *tls;        /* NULL: in clear */
-        struct ilist_node handshake; /* in sessions.handshakes while the handshake has something to do */
+        uint32_t accepted_end;   /* where the last 250 to a message ends in our bytes to the client, low 32 bits */
+        uint16_t messages;       /* accepted; stays at its maximum */
+        bool has_accepted;       /* accepted_end is set */
 };
+static_assert(sizeof(struct session) <= 128, "an idle session is two lines, docs/PERFORMANCE.md");
 
 /* A backend connection and the transaction on it. */
 struct leg {
@@ -119,16 +135,27 @@ struct leg {
         uint16_t recipients;     /* accepted in this transaction */
         uint16_t dues;
         bool bare_reject, long_reject; /* the policy of any of them refuses bare CR and LF, or long lines */
-        uint16_t policy;               /* of the one accepted last, as texts.policy */
-        struct smtp_path recipient;    /* the one accepted last */
+        uint16_t policy;         /* of the recipient accepted last */
+        int32_t score;           /* of its verdict */
+        uint16_t discard_reply;  /* enum smtp_reply for the end of a discarded message, 0: discard_code */
+        uint16_t discard_code;   /* the backend's, when it ended a message early */
+        uint8_t discard_rule;
         struct smtp_data data;
         struct smtp_data_conf data_conf;
         uint64_t stalled_us;     /* since when the backend takes no more, 0: it takes */
         uint16_t mail_code;
         uint16_t mail_len;
+        uint16_t recipient_len;
+        char recipient[SMTP_PATH_MAX + 4]; /* accepted last: for the message's record */
         char mail_text[SMTP_ANSWER_TEXT_MAX + 1];
         struct dialogue dialogue;
         struct grey_due due[DUES_MAX];
+};
+
+/* A TLS connection that may wait for its turn to take a step of its handshake. */
+struct handshake {
+        struct ilist_node node;
+        uint32_t session;
 };
 
 /* A health check of one backend: a dialogue without a client. */
@@ -169,16 +196,17 @@ struct sessions {
         uint32_t sequence;         /* of explain ids */
         uint16_t next_port;        /* where the search for a local port goes on */
 
-        uint32_t sessions_max, open, held;
+        struct indices opens, legs, decisions; /* which are in use of: */
         struct session *session;
-        uint32_t *free_session;    /* stack of free indices; also of texts, one each */
-        struct texts *text;
-        uint32_t legs_max, legs;
         struct leg *leg;
-        uint32_t *free_leg;
+        struct decision *decision;
+        struct slab *kept;         /* texts */
+        uint32_t held;             /* sessions in PHASE_HELD */
         struct wheel wheel;
         struct tls_pool *tls;      /* NULL: no TLS at all */
-        struct ilist handshakes;   /* sessions whose client has sent a part of its handshake, first come first */
+        uint32_t tls_max;
+        struct handshake *handshake; /* tls_max of them, by index of the TLS connection */
+        struct ilist handshakes;   /* whose client has sent a part of its handshake, first come first */
         struct asks *asks;
         struct grey_tokens tokens;
         struct probe probe[PROBES_MAX];
@@ -211,9 +239,28 @@ static inline struct leg *leg_of(struct sessions *ss, const struct session *s)
         return s->leg == NONE ? NULL : &ss->leg[s->leg];
 }
 
-static inline struct texts *texts_of(struct sessions *ss, const struct session *s)
+static inline struct decision *decision_of(struct sessions *ss, const struct session *s)
 {
-        return s->texts == NONE ? NULL : &ss->text[s->texts];
+        return s->decision == NONE ? NULL : &ss->decision[s->decision];
+}
+
+static inline struct tls_conn *tls_of(const struct sessions *ss, const struct session *s)
+{
+        return s->tls == NONE ? NULL : tls_conn_at(ss->tls, s->tls);
+}
+
+/* How long it has been open. */
+static inline uint32_t session_age_ms(const struct sessions *ss, const struct session *s)
+{
+        return (uint32_t)(ss->now_us / 1000) - s->opened_ms;
+}
+
+/* How long its recipients may still wait for answers about the client; 0: no longer. */
+static inline uint32_t session_answers_left_ms(const struct sessions *ss, const struct session *s)
+{
+        uint32_t age_ms = session_age_ms(ss, s), deadline_ms = ss->image->dns.deadline_ms;
+
+        return age_ms < deadline_ms ? deadline_ms - age_ms : 0;
 }
 
 /* A free leg keeps only the fields that say so. */
@@ -257,6 +304,36 @@ const char *session_hostname(const struct sessions *ss, const struct session *s)
 /* Everything known about the client now but its name. answers is filled and referred to by the result. */
 struct client_facts session_facts(struct sessions *ss, struct session *s, struct client_answers *answers);
 
+/* --- texts.c ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Keep a greeting, in place of what was kept before; then a sender beside it. False: there is no room (see slab.h), and
+ * what was kept before still is.
+ */
+bool texts_keep_hello(struct sessions *ss, struct session *s, const struct smtp_action *action) MUST_CHECK;
+bool texts_keep_mail(struct sessions *ss, struct session *s, const struct smtp_action *action) MUST_CHECK;
+void texts_forget(struct sessions *ss, struct session *s);
+
+/* What is kept, NULL before HELO. Valid until the next of the calls above for this session. */
+static inline struct texts *texts_of(const struct sessions *ss, const struct session *s)
+{
+        return s->texts == NONE ? NULL : slab_at(ss->kept, s->texts);
+}
+
+/* NUL-ended. */
+static inline const char *texts_helo(const struct texts *texts)
+{
+        return texts->text;
+}
+
+static inline const char *texts_sender(const struct texts *texts)
+{
+        return texts->text + texts->helo_len + 1;
+}
+
+/* The sender as smtp_path_parse() gave it. */
+void texts_sender_path(const struct texts *texts, struct smtp_path *ret);
+
 /* --- greet.c ---------------------------------------------------------------------------------------------------- */
 
 /* A client's handshake is complete. Returns its session, which may be over already; NULL when it got none. */
@@ -279,6 +356,9 @@ void command_grey(struct sessions *ss, struct judged *judged, const struct grey_
 void command_backend_said(struct sessions *ss, struct session *s, uint16_t code, const char *text, size_t len);
 void command_backend_lost(struct sessions *ss, struct session *s, enum smtp_reply reply, enum rule rule);
 
+/* The recipient was answered. Does nothing when none is being decided. */
+void decision_end(struct sessions *ss, struct session *s);
+
 /* --- starttls.c --------------------------------------------------------------------------------------------------- */
 
 /* What EHLO offers this client, and whether it must use TLS before it gives us mail. */
@@ -299,7 +379,7 @@ void starttls_turn(struct sessions *ss);
 /* --- leg.c ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Bring the recipient in texts to a backend of this pool. Returns SMTP_REPLY_NONE when the answer will come by
+ * Bring the recipient being decided to a backend of this pool. Returns SMTP_REPLY_NONE when the answer will come by
  * command_backend_*(), or the refusal when no backend can be tried.
  */
 enum smtp_reply leg_recipient(struct sessions *ss, struct session *s, uint16_t pool);
@@ -312,10 +392,10 @@ void leg_timeout(struct sessions *ss, struct session *s);
 void leg_close(struct sessions *ss, struct session *s, bool at_once);
 
 /*
- * The recipient being decided was accepted: its message obeys the strictest policy of all that were. Notes for the
- * greylist what is due when the message is accepted.
+ * The recipient that was decided is accepted: keep what its message will need, which obeys the strictest policy of all
+ * that were accepted, and what the greylist is due when the message is.
  */
-void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due *due);
+void leg_accepted(struct sessions *ss, struct session *s, const struct decision *decision);
 
 /* --- probe.c ---------------------------------------------------------------------------------------------------- */
 
@@ -372,9 +452,9 @@ struct record {
         enum msg_log_kind kind;
         enum rule rule;
         const struct said *said; /* or NULL */
-        const struct client_verdict *verdict;
-        const struct grey_answer *grey;
-        uint64_t grey_key;
+        const struct decision *decision; /* or NULL: of MSG_LOG_RCPT, whose policy counts then */
+        const struct client_verdict *verdict; /* or NULL; decision has its own */
+        const struct leg *leg;   /* or NULL: of MSG_LOG_DATA, whose policy and recipient count then */
         uint16_t policy;
         uint64_t bytes;
         uint8_t flags; /* MSG_LOG_* beyond those that the session tells */

@@ -114,7 +114,7 @@ static void identity_of(struct sessions *ss, const struct session *s, const stru
                 .client_port = s->peer_port,
                 .front_port = s->front_port,
                 .is_ehlo = texts->is_ehlo,
-                .helo = texts->helo,
+                .helo = texts_helo(texts),
                 .host = answers->name,
                 .hostname = session_hostname(ss, s),
         };
@@ -136,13 +136,12 @@ static struct leg *take_leg(struct sessions *ss, struct session *s, uint16_t poo
         uint32_t index;
         struct leg *leg;
 
-        if (ss->legs == ss->legs_max)
+        index = indices_take(&ss->legs);
+        if (index == INDEX_NONE)
                 return NULL;
-        index = ss->free_leg[ss->legs_max - ss->legs - 1];
-        ss->legs++;
         leg = &ss->leg[index];
         UNPOISON(leg, sizeof(*leg));
-        memset(leg, 0, offsetof(struct leg, mail_text));
+        memset(leg, 0, offsetof(struct leg, recipient));
         leg->is_used = true;
         leg->session = index_of(ss, s);
         leg->backend = BACKEND_NONE;
@@ -155,7 +154,7 @@ static struct leg *take_leg(struct sessions *ss, struct session *s, uint16_t poo
         leg->reply_timeout_ms = pool->reply_timeout_ms;
         leg->end_timeout_ms = pool->end_timeout_ms;
         s->leg = index;
-        counter_set(ss->counters, COUNTER_legs_open, ss->legs);
+        counter_set(ss->counters, COUNTER_legs_open, indices_used(&ss->legs));
         return leg;
 }
 
@@ -169,9 +168,8 @@ static void give_leg(struct sessions *ss, struct leg *leg)
         leg->is_used = false;
         leg->session = NONE;
         leg_poison(leg);
-        ss->legs--;
-        ss->free_leg[ss->legs_max - ss->legs - 1] = (uint32_t)(leg - ss->leg);
-        counter_set(ss->counters, COUNTER_legs_open, ss->legs);
+        indices_give(&ss->legs, (uint32_t)(leg - ss->leg));
+        counter_set(ss->counters, COUNTER_legs_open, indices_used(&ss->legs));
 }
 
 /* Which place in its pool a server has: the bit of `tried`. */
@@ -255,19 +253,22 @@ static void server_failed(struct sessions *ss, struct session *s, struct leg *le
 static void say_recipient(struct sessions *ss, struct session *s, struct leg *leg)
 {
         const struct texts *texts = texts_of(ss, s);
+        const struct smtp_path *recipient = &decision_of(ss, s)->recipient;
 
         if (leg->in_transaction) {
-                dialogue_rcpt(&leg->dialogue, &texts->recipient);
+                dialogue_rcpt(&leg->dialogue, recipient);
         } else {
+                struct smtp_path sender;
                 struct dialogue_mail mail = {
-                        .sender = &texts->sender,
+                        .sender = &sender,
                         .has_size = texts->has_size,
                         .has_body = texts->has_body,
                         .is_8bit = texts->is_8bit,
                         .size = texts->size,
                 };
 
-                dialogue_mail(&leg->dialogue, &mail, &texts->recipient);
+                texts_sender_path(texts, &sender);
+                dialogue_mail(&leg->dialogue, &mail, recipient);
         }
         flush(ss, leg);
         session_phase(ss, s, PHASE_BACKEND, leg->reply_timeout_ms);
@@ -276,7 +277,7 @@ static void say_recipient(struct sessions *ss, struct session *s, struct leg *le
 /* Can the connection that is there take this transaction? */
 static bool is_of_use(const struct sessions *ss, const struct session *s, const struct leg *leg, uint16_t pool)
 {
-        const struct texts *texts = &ss->text[s->texts];
+        const struct texts *texts = texts_of(ss, s);
 
         if (leg->pool != pool || leg->generation != ss->image->generation)
                 return false;
@@ -334,10 +335,10 @@ void leg_reset(struct sessions *ss, struct session *s)
         flush(ss, leg);
 }
 
-void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due *due)
+void leg_accepted(struct sessions *ss, struct session *s, const struct decision *decision)
 {
-        const struct texts *texts = texts_of(ss, s);
-        const struct image_policy *policy = image_policy(ss->image, MIN(texts->policy, ss->image->policies.count - 1));
+        const struct image_policy *policy =
+            image_policy(ss->image, MIN(decision->policy, ss->image->policies.count - 1));
         struct leg *leg = leg_of(ss, s);
 
         if (leg->recipients == 0)
@@ -345,14 +346,16 @@ void leg_accepted(struct sessions *ss, struct session *s, const struct grey_due 
         leg->recipients++;
         leg->bare_reject |= policy->bare_newline == IMAGE_BARE_NEWLINE_REJECT;
         leg->long_reject |= policy->long_lines == IMAGE_LONG_LINES_REJECT;
-        leg->policy = texts->policy;
-        leg->recipient = texts->recipient;
-        if (due == NULL)
+        leg->policy = decision->policy;
+        leg->score = decision->verdict.score;
+        leg->recipient_len = decision->recipient.len;
+        memcpy(leg->recipient, decision->recipient.text, decision->recipient.len);
+        if (!decision->has_due)
                 return;
-        if (leg->dues == DUES_MAX)
-                grey_due_record(due, ss->grey, ss->image, ss->wall_sec); /* more than can be kept: count it now */
+        if (leg->dues == DUES_MAX) /* more than can be kept: count it now */
+                grey_due_record(&decision->due, ss->grey, ss->image, ss->wall_sec);
         else
-                leg->due[leg->dues++] = *due;
+                leg->due[leg->dues++] = decision->due;
 }
 
 void leg_close(struct sessions *ss, struct session *s, bool at_once)

@@ -76,6 +76,8 @@ void record_write(struct sessions *ss, const struct session *s, const struct rec
         struct msg_log *log = begin(ss);
         const struct texts *texts = texts_of(ss, s);
         const struct leg *leg = leg_of(ss, s);
+        const struct decision *decision = record->decision;
+        const struct client_verdict *verdict = decision ? &decision->verdict : record->verdict;
         bool has_sender = texts && smtp_state(&s->smtp) >= SMTP_ST_MAIL && smtp_state(&s->smtp) <= SMTP_ST_DATA;
         struct client_answers answers;
         uint32_t line = s->client_line;
@@ -91,31 +93,33 @@ void record_write(struct sessions *ss, const struct session *s, const struct rec
         log->client = s->peer;
         log->client_port = s->peer_port;
         log->front = s->front;
-        log->policy = record->policy;
+        log->policy = decision ? decision->policy : record->leg ? record->leg->policy : record->policy;
         log->flags = session_flags(s) | record->flags;
         log->ptr = answers.ptr;
         log->bytes = record->bytes;
-        log->grey_key = record->grey_key;
-        log->duration_ms = (uint32_t)((ss->now_us - s->opened_us) / 1000);
+        log->duration_ms = session_age_ms(ss, s);
         if (leg && leg->backend != BACKEND_NONE) {
                 log->backend = ss->backends->backend[leg->backend].addr;
                 log->backend_port = ss->backends->backend[leg->backend].tcp_port;
         }
-        if (record->verdict) {
-                log->score = record->verdict->score;
-                log->zones_listed = record->verdict->zones_listed;
-                log->zones_unknown = record->verdict->zones_unknown;
+        if (verdict) {
+                log->score = verdict->score;
+                log->zones_listed = verdict->zones_listed;
+                log->zones_unknown = verdict->zones_unknown;
         }
-        if (record->grey) {
-                log->grey = (uint8_t)record->grey->state;
-                log->grey_wait_sec = record->grey->wait_sec;
+        if (decision) {
+                log->grey = (uint8_t)decision->grey.state;
+                log->grey_wait_sec = decision->grey.wait_sec;
+                log->grey_key = decision->has_due ? decision->due.network_key : 0;
         }
         if (texts)
-                log->helo_len = add_text(log, &used, texts->helo, strlen(texts->helo));
-        if (has_sender || record->kind == MSG_LOG_DATA)
-                log->sender_len = add_text(log, &used, texts->sender.text, texts->sender.len);
-        if (record->kind == MSG_LOG_RCPT || record->kind == MSG_LOG_DATA)
-                log->recipient_len = add_text(log, &used, texts->recipient.text, texts->recipient.len);
+                log->helo_len = add_text(log, &used, texts_helo(texts), texts->helo_len);
+        if (has_sender)
+                log->sender_len = add_text(log, &used, texts_sender(texts), texts->sender_len);
+        if (decision)
+                log->recipient_len = add_text(log, &used, decision->recipient.text, decision->recipient.len);
+        else if (record->leg)
+                log->recipient_len = add_text(log, &used, record->leg->recipient, record->leg->recipient_len);
         if (record->said) {
                 log->reply_code = record->said->code;
                 log->reply_len = add_text(log, &used, record->said->line, record->said->len);

@@ -10,7 +10,11 @@
 
 #include "dataplane/shared/pages.h"
 
-#define TICK_MAX 256u /* timers run in one turn */
+#define TICK_MAX       256u /* timers run in one turn */
+#define KEPT_BYTES     192u /* of texts, for each session: two that are as long as usual */
+#define DECISION_SHARE 4u   /* decisions for each so many sessions, beside one for each backend connection */
+#define ASK_SHARE      4u   /* one in so many can wait for answers */
+#define ASKS_MIN       64u
 
 static const struct siphash_key *derive_key(uint64_t random, struct siphash_key *key)
 {
@@ -19,30 +23,27 @@ static const struct siphash_key *derive_key(uint64_t random, struct siphash_key 
         return key;
 }
 
-static bool allocate(struct sessions *ss, uint64_t random)
+static bool allocate(struct sessions *ss, const struct sessions_settings *settings)
 {
         struct siphash_key key;
 
-        ss->session = calloc(ss->sessions_max, sizeof(*ss->session));
-        ss->text = calloc(ss->sessions_max, sizeof(*ss->text));
-        ss->free_session = calloc(ss->sessions_max, sizeof(*ss->free_session));
-        ss->leg = calloc(ss->legs_max, sizeof(*ss->leg));
-        ss->free_leg = calloc(ss->legs_max, sizeof(*ss->free_leg));
-        ss->asks = asks_new(ss->sessions_max, derive_key(random, &key));
-        if (!ss->session || !ss->text || !ss->free_session || !ss->leg || !ss->free_leg || !ss->asks)
+        if (!indices_init(&ss->opens, settings->sessions_max) || !indices_init(&ss->legs, settings->legs_max) ||
+            !indices_init(&ss->decisions, settings->legs_max + settings->sessions_max / DECISION_SHARE))
                 return false;
-        pages_want_large(ss->session, ss->sessions_max * sizeof(*ss->session));
-        pages_want_large(ss->text, ss->sessions_max * sizeof(*ss->text));
-        for (uint32_t i = 0; i < ss->sessions_max; i++) {
-                ss->free_session[i] = ss->sessions_max - 1 - i;
-                wheel_node_init(&ss->session[i].timer);
-        }
-        for (uint32_t i = 0; i < ss->legs_max; i++) {
-                ss->free_leg[i] = ss->legs_max - 1 - i;
-                leg_poison(&ss->leg[i]);
-        }
-        POISON(ss->text, ss->sessions_max * sizeof(*ss->text));
-        return true;
+        ss->session = pages_take(ss->opens.max * sizeof(*ss->session));
+        ss->leg = pages_take(ss->legs.max * sizeof(*ss->leg));
+        ss->decision = pages_take(ss->decisions.max * sizeof(*ss->decision));
+        ss->kept = slab_new((size_t)ss->opens.max * KEPT_BYTES);
+        ss->asks = asks_new(ss->opens.max / ASK_SHARE + ASKS_MIN, derive_key(settings->random, &key));
+        if (!ss->session || !ss->leg || !ss->decision || !ss->kept || !ss->asks)
+                return false;
+        POISON(ss->decision, ss->decisions.max * sizeof(*ss->decision));
+        if (settings->tls_max == 0)
+                return true;
+        ss->tls = tls_pool_new(settings->tls_max, settings->secret);
+        ss->tls_max = settings->tls_max;
+        ss->handshake = pages_take(settings->tls_max * sizeof(*ss->handshake));
+        return ss->tls && ss->handshake;
 }
 
 /* The longest pass window of all policies: what the token buckets refill against. */
@@ -70,8 +71,6 @@ struct sessions *sessions_new(const struct sessions_settings *settings, const st
         ss->limits = settings->limits;
         ss->backends = settings->backends;
         ss->counters = settings->counters;
-        ss->sessions_max = settings->sessions_max;
-        ss->legs_max = settings->legs_max;
         ss->node_id = settings->node_id;
         ss->now_us = settings->now_us;
         ss->wall_us = settings->wall_us;
@@ -80,20 +79,13 @@ struct sessions *sessions_new(const struct sessions_settings *settings, const st
         ss->image = runtime->image;
         ss->sequence = (uint32_t)settings->random;
         ss->next_port = (uint16_t)(settings->random >> 32);
-        if (!allocate(ss, settings->random) ||
+        if (!allocate(ss, settings) ||
             ring_attach_writer(&ss->ask_ring, settings->ask_ring, LINK_ASK_SLOTS, sizeof(struct msg_ask)) < 0 ||
             ring_attach_writer(&ss->log_ring, settings->log_ring, LINK_LOG_SLOTS, sizeof(struct msg_log)) < 0) {
                 sessions_free(ss);
                 return NULL;
         }
-        if (settings->tls_max != 0) {
-                ss->tls = tls_pool_new(settings->tls_max, settings->secret);
-                if (ss->tls == NULL) {
-                        sessions_free(ss);
-                        return NULL;
-                }
-        }
-        ilist_init(&ss->handshakes, &ss->session[0].handshake, sizeof(struct session));
+        ilist_init(&ss->handshakes, ss->handshake, sizeof(*ss->handshake));
         wheel_init(&ss->wheel, &ss->session[0].timer, sizeof(struct session), ss->now_us / 1000);
         grey_tokens_init(&ss->tokens, grey_table_entries(ss->grey), window_max(ss->image), ss->workers,
                          ss->wall_sec);
@@ -104,17 +96,24 @@ void sessions_free(struct sessions *ss)
 {
         if (ss == NULL)
                 return;
-        for (uint32_t i = 0; ss->session && i < ss->sessions_max; i++)
-                tls_close(ss->session[i].tls);
+        for (uint32_t i = 0; ss->session && i < ss->opens.fresh; i++) {
+                if (ss->session[i].phase != PHASE_FREE)
+                        tls_close(tls_of(ss, &ss->session[i]));
+        }
         tls_pool_free(ss->tls);
         asks_free(ss->asks);
-        UNPOISON(ss->text, ss->sessions_max * sizeof(*ss->text));
-        UNPOISON(ss->leg, ss->legs_max * sizeof(*ss->leg));
-        free(ss->session);
-        free(ss->text);
-        free(ss->free_session);
-        free(ss->leg);
-        free(ss->free_leg);
+        slab_free(ss->kept);
+        if (ss->decision)
+                UNPOISON(ss->decision, ss->decisions.max * sizeof(*ss->decision));
+        if (ss->leg)
+                UNPOISON(ss->leg, ss->legs.max * sizeof(*ss->leg));
+        pages_give(ss->session, ss->opens.max * sizeof(*ss->session));
+        pages_give(ss->leg, ss->legs.max * sizeof(*ss->leg));
+        pages_give(ss->decision, ss->decisions.max * sizeof(*ss->decision));
+        pages_give(ss->handshake, ss->tls_max * sizeof(*ss->handshake));
+        indices_done(&ss->opens);
+        indices_done(&ss->legs);
+        indices_done(&ss->decisions);
         free(ss);
 }
 
@@ -214,18 +213,17 @@ struct client_facts session_facts(struct sessions *ss, struct session *s, struct
 
 void session_phase(struct sessions *ss, struct session *s, enum session_phase phase, uint64_t timeout_ms)
 {
-        uint64_t due_ms;
+        uint64_t due_ms = (ss->now_us + timeout_ms * 1000 + 999) / 1000;
 
         if (s->phase == PHASE_HELD && phase != PHASE_HELD)
                 ss->held--;
         if (s->phase != PHASE_HELD && phase == PHASE_HELD)
                 ss->held++;
         s->phase = (uint8_t)phase;
-        s->due_us = ss->now_us + timeout_ms * 1000;
-        due_ms = (s->due_us + 999) / 1000;
+        s->due_ms = (uint32_t)due_ms;
         /* Later than the armed time: left for the early expiry to find. Sooner: moved. */
         if (wheel_node_is_armed(&s->timer)) {
-                if ((int32_t)((uint32_t)due_ms - s->timer.due_ms) >= 0)
+                if ((int32_t)(s->due_ms - s->timer.due_ms) >= 0)
                         return;
                 wheel_remove(&ss->wheel, index_of(ss, s));
         }
@@ -252,7 +250,7 @@ static void session_expired(struct sessions *ss, struct session *s)
                 break;
         case PHASE_ANSWERS:
                 s->at_deadline = true;
-                asks_leave(ss->asks, index_of(ss, s));
+                asks_leave(ss->asks, s->ask, index_of(ss, s));
                 count(ss, COUNTER_answers_late);
                 command_judge_recipient(ss, s);
                 break;
@@ -285,24 +283,28 @@ static void session_expired(struct sessions *ss, struct session *s)
 
 void sessions_tick(struct sessions *ss)
 {
+        uint64_t now_ms = ss->now_us / 1000;
+
         starttls_turn(ss);
         for (unsigned i = 0; i < TICK_MAX; i++) {
-                uint32_t index = wheel_next(&ss->wheel, ss->now_us / 1000);
+                uint32_t index = wheel_next(&ss->wheel, now_ms);
                 struct session *s;
+                int32_t left_ms;
 
                 if (index == WHEEL_NONE)
                         break;
                 s = &ss->session[index];
                 if (s->phase == PHASE_FREE)
                         continue;
-                if (s->due_us > ss->now_us) {
-                        wheel_add(&ss->wheel, index, (s->due_us + 999) / 1000);
+                left_ms = (int32_t)(s->due_ms - (uint32_t)now_ms);
+                if (left_ms > 0) {
+                        wheel_add(&ss->wheel, index, now_ms + (uint32_t)left_ms);
                         continue;
                 }
                 session_expired(ss, s);
                 /* A phase that was not left would never be looked at again. */
                 if (s->phase != PHASE_FREE && !wheel_node_is_armed(&s->timer))
-                        wheel_add(&ss->wheel, index, MAX(s->due_us, ss->now_us + 1000) / 1000 + 1);
+                        wheel_add(&ss->wheel, index, now_ms + (uint32_t)MAX((int32_t)(s->due_ms - (uint32_t)now_ms), 1));
         }
         if (ss->worker == 0)
                 probe_run(ss);
@@ -384,11 +386,11 @@ static void prefetch_opened(struct sessions *ss, const struct tcp_coming *coming
 {
         const struct image_limits *limits = &ss->image->limits;
         struct addr network = addr_network(&coming->remote, limits->v4_prefix, limits->v6_prefix);
+        uint32_t index = indices_peek(&ss->opens, ahead);
 
         limits_prefetch(ss->limits, &network);
-        if (ss->sessions_max - ss->open > ahead)
-                prefetch_bytes(&ss->session[ss->free_session[ss->sessions_max - ss->open - 1 - ahead]],
-                               sizeof(struct session));
+        if (index != INDEX_NONE)
+                prefetch_bytes(&ss->session[index], sizeof(struct session));
 }
 
 void sessions_prefetch(struct sessions *ss)
@@ -404,14 +406,8 @@ void sessions_prefetch(struct sessions *ss)
                 if (coming[i].bits & TCP_EV_OPENED) {
                         prefetch_opened(ss, &coming[i], opened++);
                         client_table_prefetch(ss->clients, &coming[i].remote);
-                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->sessions_max) {
-                        const struct texts *texts = &ss->text[index];
-
+                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->opens.fresh) {
                         prefetch_bytes(&ss->session[index], sizeof(struct session));
-                        __builtin_prefetch(texts->helo, 1);
-                        __builtin_prefetch(&texts->sender, 1);
-                        __builtin_prefetch(&texts->recipient, 1);
-                        __builtin_prefetch(&texts->policy, 1);
                 }
         }
         /* By now the first sessions are here, and say where to look on. */
@@ -421,8 +417,9 @@ void sessions_prefetch(struct sessions *ss)
                 if (coming[i].bits & TCP_EV_OPENED) {
                         if (names)
                                 client_table_prefetch_name(ss->clients, &coming[i].remote);
-                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->sessions_max) {
+                } else if (coming[i].owner >> 32 == OWNER_CLIENT && index < ss->opens.fresh) {
                         client_table_prefetch_near(ss->clients, ss->session[index].client_line);
+                        slab_prefetch(ss->kept, ss->session[index].texts);
                 }
         }
 }
@@ -441,11 +438,11 @@ void session_event(struct sessions *ss, const struct tcp_event *event)
         }
         switch ((enum owner_kind)(event->owner >> 32)) {
         case OWNER_CLIENT:
-                if (index < ss->sessions_max && ss->session[index].phase != PHASE_FREE)
+                if (index < ss->opens.fresh && ss->session[index].phase != PHASE_FREE)
                         client_event(ss, &ss->session[index], event);
                 break;
         case OWNER_LEG:
-                if (index < ss->legs_max && ss->leg[index].is_used)
+                if (index < ss->legs.fresh && ss->leg[index].is_used)
                         leg_event(ss, &ss->leg[index], event);
                 break;
         case OWNER_PROBE:
@@ -470,18 +467,20 @@ void session_ask(struct sessions *ss, struct session *s)
 {
         struct client_answers answers;
         struct client_facts facts = session_facts(ss, s, &answers);
-        uint32_t index = index_of(ss, s);
-        bool complete = true;
+        uint32_t index = index_of(ss, s), forgotten;
+        bool complete = true, is_asked;
         struct msg_ask *ask;
 
-        if (s->class != IMAGE_CLASS_NONE || s->answered || asks_is_waiting(ss->asks, index))
+        if (s->class != IMAGE_CLASS_NONE || s->answered || asks_is_waiting(ss->asks, s->ask, index))
                 return;
         for (uint32_t i = 0; i < ss->image->policies.count && complete; i++)
                 complete = client_is_complete(ss->image, image_policy(ss->image, i), &facts);
         /* What is stale still counts, and is asked for again meanwhile. */
         if (complete && !answers.ptr_stale && answers.zones_stale == 0)
                 return;
-        if (!asks_wait(ss->asks, index, &s->peer, ss->now_us))
+        is_asked = asks_wait(ss->asks, &s->ask, index, &s->peer, ss->now_us, &forgotten);
+        counter_add(ss->counters, COUNTER_asks_forgotten, forgotten);
+        if (!is_asked)
                 return;
         ask = ring_write_slot(&ss->ask_ring);
         if (ask == NULL) {
@@ -512,7 +511,7 @@ void sessions_answer(struct sessions *ss, const struct msg_answer *answer)
         while ((index = asks_first(ss->asks, &answer->client)) != ASK_NONE) {
                 struct session *s = &ss->session[index];
 
-                asks_leave(ss->asks, index);
+                asks_leave(ss->asks, s->ask, index);
                 s->answered = true;
                 if (s->phase == PHASE_GREET)
                         greet_continue(ss, s);
@@ -553,7 +552,7 @@ bool sessions_publish(struct sessions *ss)
 
 uint32_t sessions_open(const struct sessions *ss)
 {
-        return ss->open;
+        return indices_used(&ss->opens);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
@@ -578,7 +577,8 @@ static bool is_unseen(const struct sessions *ss, const struct session *s)
 {
         struct tcp_info info;
 
-        return s->accepted_end != 0 && tcp_info(ss->tcp, s->client, &info) && info.bytes_acked < s->accepted_end;
+        return s->has_accepted && tcp_info(ss->tcp, s->client, &info) &&
+               (int32_t)(s->accepted_end - (uint32_t)info.bytes_acked) > 0;
 }
 
 void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at_once)
@@ -604,14 +604,12 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
                 counter_set(ss->counters, COUNTER_tls_open, tls_pool_used(ss->tls));
         session_phase(ss, s, PHASE_FREE, 0);
         wheel_remove(&ss->wheel, index);
-        asks_leave(ss->asks, index);
+        asks_leave(ss->asks, s->ask, index);
         limits_close(ss->limits, s->limits_slot);
         forget_judged(ss, index);
-        if (s->texts != NONE)
-                POISON(texts_of(ss, s), sizeof(struct texts));
-        s->texts = NONE;
-        ss->open--;
-        ss->free_session[ss->sessions_max - ss->open - 1] = index;
+        texts_forget(ss, s);
+        decision_end(ss, s);
+        indices_give(&ss->opens, index);
         count(ss, COUNTER_sessions_closed);
-        counter_set(ss->counters, COUNTER_sessions_open, ss->open);
+        counter_set(ss->counters, COUNTER_sessions_open, sessions_open(ss));
 }

@@ -40,10 +40,7 @@ static void forget(struct sessions *ss, struct session *s)
         if (s->leg != NONE)
                 leg_close(ss, s, false);
         s->transaction_dead = s->mark_header = false;
-        s->score = 0;
-        if (s->texts != NONE)
-                POISON(texts_of(ss, s), sizeof(struct texts));
-        s->texts = NONE;
+        texts_forget(ss, s);
 }
 
 bool starttls_begin(struct sessions *ss, struct session *s)
@@ -60,7 +57,9 @@ bool starttls_begin(struct sessions *ss, struct session *s)
         say_reply(ss, s, smtp_decide(&s->smtp, SMTP_ACCEPT), RULE_none, NULL, NULL);
         tcp_recv_consume(ss->tcp, s->client, tcp_recv_bytes(ss->tcp, s->client));
         forget(ss, s);
-        s->tls = conn;
+        s->tls = tls_conn_index(conn);
+        ss->handshake[s->tls].session = index_of(ss, s);
+        ilist_node_init(&ss->handshake[s->tls].node);
         counter_set(ss->counters, COUNTER_tls_open, tls_pool_used(ss->tls));
         if (s->closing) {
                 session_end(ss, s, RULE_overload, true);
@@ -72,30 +71,32 @@ bool starttls_begin(struct sessions *ss, struct session *s)
 
 void starttls_input(struct sessions *ss, struct session *s)
 {
-        if (!ilist_node_is_on(&s->handshake))
-                ilist_push(&ss->handshakes, index_of(ss, s));
+        if (!ilist_node_is_on(&ss->handshake[s->tls].node))
+                ilist_push(&ss->handshakes, s->tls);
 }
 
 void starttls_leave(struct sessions *ss, struct session *s)
 {
-        if (ilist_node_is_on(&s->handshake))
-                ilist_remove(&ss->handshakes, index_of(ss, s));
+        if (s->tls != NONE && ilist_node_is_on(&ss->handshake[s->tls].node))
+                ilist_remove(&ss->handshakes, s->tls);
 }
 
 /* Give the handshake what has come. A client has one signature of ours in all of it. */
 static void step(struct sessions *ss, struct session *s)
 {
-        while (tls_state(s->tls) == TLS_ST_HANDSHAKE) {
+        struct tls_conn *tls = tls_of(ss, s);
+
+        while (tls_state(tls) == TLS_ST_HANDSHAKE) {
                 uint32_t len;
                 const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
-                size_t used = len == 0 ? 0 : tls_input(s->tls, bytes, len);
+                size_t used = len == 0 ? 0 : tls_input(tls, bytes, len);
 
                 tcp_recv_consume(ss->tcp, s->client, (uint32_t)used);
                 if (used == 0)
                         break;
         }
-        if (s->eof && tls_state(s->tls) == TLS_ST_HANDSHAKE)
-                tls_input_end(s->tls);
+        if (s->eof && tls_state(tls) == TLS_ST_HANDSHAKE)
+                tls_input_end(tls);
         (void)wire_flush(ss, s);
 }
 
@@ -110,7 +111,7 @@ static void count_failure(struct sessions *ss, const struct session *s)
                 [TLS_FAULT_LOCAL] = COUNTER_tls_fail_local,
         };
 
-        count(ss, counters[tls_fault(s->tls)]);
+        count(ss, counters[tls_fault(tls_of(ss, s))]);
 }
 
 void starttls_turn(struct sessions *ss)
@@ -119,20 +120,20 @@ void starttls_turn(struct sessions *ss)
 
         if (ss->handshakes.head == ILIST_NONE)
                 return;
-        s = &ss->session[ss->handshakes.head];
+        s = &ss->session[ss->handshake[ss->handshakes.head].session];
         ilist_remove(&ss->handshakes, ss->handshakes.head);
         step(ss, s);
         if (s->closing) {
                 session_end(ss, s, RULE_overload, true);
                 return;
         }
-        switch (tls_state(s->tls)) {
+        switch (tls_state(tls_of(ss, s))) {
         case TLS_ST_HANDSHAKE:
                 return;
         case TLS_ST_OPEN:
         case TLS_ST_CLOSED:
                 count(ss, COUNTER_tls_handshakes);
-                if (tls_is_resumed(s->tls))
+                if (tls_is_resumed(tls_of(ss, s)))
                         count(ss, COUNTER_tls_resumed);
                 session_await_command(ss, s);
                 command_run(ss, s);

@@ -32,14 +32,10 @@ static uint64_t piece_timeout_ms(const struct sessions *ss, const struct leg *le
 void stream_begin(struct sessions *ss, struct session *s)
 {
         const struct image_limits *limits = &ss->image->limits;
-        struct texts *texts = texts_of(ss, s);
-        const struct image_policy *policy;
         struct leg *leg = leg_of(ss, s);
+        const struct image_policy *policy =
+            image_policy(ss->image, MIN(leg->policy, ss->image->policies.count - 1));
 
-        /* The message is for those who were accepted; who was named last may have been refused. */
-        texts->policy = leg->policy;
-        texts->recipient = leg->recipient;
-        policy = image_policy(ss->image, MIN(texts->policy, ss->image->policies.count - 1));
         smtp_data_init(&leg->data);
         smtp_data_conf_init(&leg->data_conf);
         leg->data_conf.size_max = limits->message_bytes_max;
@@ -54,31 +50,16 @@ void stream_begin(struct sessions *ss, struct session *s)
                 const char *name = image_string(ss->image, policy->header_name);
                 char line[256];
                 int len = snprintf(line, sizeof(line), "%.100s: score=%d\r\n", name[0] ? name : "X-Greyline-Score",
-                                   (int)s->score);
+                                   (int)leg->score);
 
                 if (!tcp_send_copy(ss->tcp, leg->conn, line, (uint32_t)len))
                         stream_discard(ss, s, SMTP_REPLY_LOCAL_ERROR, 0, RULE_overload);
         }
 }
 
-/* The reply to a message: state, record, next command. */
-static void finish(struct sessions *ss, struct session *s, bool is_accepted, enum rule rule, const struct said *said,
-                   uint64_t bytes, uint8_t flags, const char *detail, size_t detail_len)
+/* The message was answered: on to the next command. */
+static void finish(struct sessions *ss, struct session *s, bool is_accepted)
 {
-        struct texts *texts = texts_of(ss, s);
-        struct record record = {
-                .kind = MSG_LOG_DATA,
-                .rule = rule,
-                .said = said,
-                .policy = texts->policy,
-                .bytes = bytes,
-                .flags = flags,
-                .detail = detail,
-                .detail_len = detail_len,
-        };
-
-        record_write(ss, s, &record);
-        count(ss, is_accepted ? COUNTER_messages_accepted : COUNTER_messages_refused);
         smtp_data_end(&s->smtp, is_accepted ? SMTP_ACCEPT : SMTP_REFUSE);
         tcp_recv_window_set(ss->tcp, s->client, WINDOW_COMMANDS);
         session_await_command(ss, s);
@@ -89,41 +70,44 @@ void stream_discard(struct sessions *ss, struct session *s, enum smtp_reply repl
 {
         struct leg *leg = leg_of(ss, s);
 
-        s->discard_reply = (uint16_t)reply;
-        s->discard_code = code;
-        s->discard_rule = (uint8_t)rule;
+        leg->discard_reply = (uint16_t)reply;
+        leg->discard_code = code;
+        leg->discard_rule = (uint8_t)rule;
         /* The parser must go on where it is, so the leg stays, without its connection, until the end. */
         tcp_abort(ss->tcp, leg->conn);
         leg->conn = (struct tcp_handle){ 0 };
         session_phase(ss, s, PHASE_DISCARD, piece_timeout_ms(ss, leg));
 }
 
-/* Give the answer to a refused message. */
-static void say_discarded(struct sessions *ss, struct session *s, const struct leg *leg, struct said *ret)
+/* Give the answer to a refused message, and note it. */
+static void answer_discarded(struct sessions *ss, struct session *s, const struct leg *leg)
 {
-        enum rule rule = (enum rule)s->discard_rule;
+        enum rule rule = (enum rule)leg->discard_rule;
         struct say say = { .zone = -1 };
-        enum smtp_reply reply = (enum smtp_reply)s->discard_reply;
+        enum smtp_reply reply = (enum smtp_reply)leg->discard_reply;
+        struct said said;
+        struct record record = {
+                .kind = MSG_LOG_DATA, .rule = rule, .said = &said, .leg = leg, .bytes = leg->data.size,
+        };
 
-        if (leg->data.fault != SMTP_DATA_OK && s->discard_code == 0 && reply == SMTP_REPLY_NONE)
+        if (leg->data.fault != SMTP_DATA_OK && leg->discard_code == 0 && reply == SMTP_REPLY_NONE)
                 reply = smtp_data_reply(&leg->data, &leg->data_conf, &say.number);
         if (reply != SMTP_REPLY_NONE) {
-                say_reply(ss, s, reply, rule, &say, ret);
+                say_reply(ss, s, reply, rule, &say, &said);
         } else {
                 static const char text[] = "Message refused by the mail server";
 
-                say_backend(ss, s, s->discard_code, text, sizeof(text) - 1, rule, ret);
+                say_backend(ss, s, leg->discard_code, text, sizeof(text) - 1, rule, &said);
         }
+        record_write(ss, s, &record);
+        count(ss, COUNTER_messages_refused);
 }
 
 static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
 {
-        uint64_t bytes = leg->data.size;
-        struct said said;
-
-        say_discarded(ss, s, leg, &said);
+        answer_discarded(ss, s, leg);
         leg_close(ss, s, true);
-        finish(ss, s, false, (enum rule)s->discard_rule, &said, bytes, 0, NULL, 0);
+        finish(ss, s, false);
 }
 
 /*
@@ -132,19 +116,10 @@ static void discarded(struct sessions *ss, struct session *s, struct leg *leg)
  */
 static void discard_no_more(struct sessions *ss, struct session *s, struct leg *leg)
 {
-        struct record record = {
-                .kind = MSG_LOG_DATA,
-                .rule = (enum rule)s->discard_rule,
-                .policy = texts_of(ss, s)->policy,
-                .bytes = leg->data.size,
-        };
-        struct said said;
+        enum rule rule = (enum rule)leg->discard_rule;
 
-        say_discarded(ss, s, leg, &said);
-        record.said = &said;
-        record_write(ss, s, &record);
-        count(ss, COUNTER_messages_refused);
-        session_end(ss, s, record.rule, false);
+        answer_discarded(ss, s, leg);
+        session_end(ss, s, rule, false);
 }
 
 static enum rule rule_of_data(const struct smtp_data *data)
@@ -305,15 +280,17 @@ void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const c
 {
         struct leg *leg = leg_of(ss, s);
         bool is_accepted = code >= 250 && code <= 259;
-        uint64_t bytes = leg->data.size;
-        enum rule rule = is_accepted ? RULE_accepted : code == 0 ? RULE_backend_lost : RULE_backend_refused;
-        uint8_t flags = 0;
         struct said said;
-        char words[SMTP_ANSWER_TEXT_MAX + 1];
+        struct record record = {
+                .kind = MSG_LOG_DATA,
+                .rule = is_accepted ? RULE_accepted : code == 0 ? RULE_backend_lost : RULE_backend_refused,
+                .said = &said,
+                .leg = leg,
+                .bytes = leg->data.size,
+                .detail = text,
+                .detail_len = len,
+        };
 
-        len = MIN(len, sizeof(words) - 1);
-        memcpy(words, text, len);
-        words[len] = '\0';
         if (is_accepted) {
                 atomic_fetch_add_explicit(&ss->backends->backend[leg->backend].transactions, 1,
                                           memory_order_relaxed);
@@ -323,7 +300,7 @@ void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const c
                                 leg->due[i].exempt_key = 0;
                         grey_due_record(&leg->due[i], ss->grey, ss->image, ss->wall_sec);
                 }
-                s->messages++;
+                s->messages += s->messages < UINT16_MAX;
         }
         leg->in_transaction = false;
         leg->recipients = leg->dues = 0;
@@ -332,27 +309,21 @@ void stream_ended(struct sessions *ss, struct session *s, uint16_t code, const c
         } else {
                 if (!is_accepted && (code < 400 || code > 599))
                         code = 451;
-                say_backend(ss, s, code, words, len, rule, &said);
+                say_backend(ss, s, code, text, len, record.rule, &said);
         }
         if (is_accepted && (s->client_gone || s->closing)) {
-                flags |= MSG_LOG_AMBIGUOUS;
+                record.flags = MSG_LOG_AMBIGUOUS;
                 count(ss, COUNTER_messages_ambiguous);
         } else if (is_accepted) {
-                s->accepted_end = bytes_said(ss, s);
+                s->accepted_end = (uint32_t)bytes_said(ss, s);
+                s->has_accepted = true;
         }
+        record_write(ss, s, &record);
+        count(ss, is_accepted ? COUNTER_messages_accepted : COUNTER_messages_refused);
         if (code == 0 || code == 421)
                 leg_close(ss, s, true);
-        if (s->client_gone) {
-                struct texts *texts = texts_of(ss, s);
-                struct record record = {
-                        .kind = MSG_LOG_DATA, .rule = rule, .said = &said, .policy = texts->policy,
-                        .bytes = bytes, .flags = flags, .detail = words, .detail_len = len,
-                };
-
-                record_write(ss, s, &record);
-                count(ss, is_accepted ? COUNTER_messages_accepted : COUNTER_messages_refused);
+        if (s->client_gone)
                 session_end(ss, s, RULE_client_lost, true);
-                return;
-        }
-        finish(ss, s, is_accepted, rule, &said, bytes, flags, words, len);
+        else
+                finish(ss, s, is_accepted);
 }

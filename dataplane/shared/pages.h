@@ -19,4 +19,25 @@ static inline void pages_want_large(void *memory, size_t bytes)
                 (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
 }
 
+/*
+ * bytes of zeros that cost memory only where they are used. NULL: there is no room in the address space.
+ * pages_give() takes NULL too.
+ */
+static inline void *pages_take(size_t bytes)
+{
+        void *memory =
+            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (memory == MAP_FAILED)
+                return NULL;
+        pages_want_large(memory, bytes);
+        return memory;
+}
+
+static inline void pages_give(void *memory, size_t bytes)
+{
+        if (memory)
+                munmap(memory, bytes);
+}
+
 #endif

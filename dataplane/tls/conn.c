@@ -121,6 +121,16 @@ uint32_t tls_pool_used(const struct tls_pool *pool)
         return pool->used;
 }
 
+uint32_t tls_conn_index(const struct tls_conn *conn)
+{
+        return (uint32_t)(conn - conn->pool->conn);
+}
+
+struct tls_conn *tls_conn_at(const struct tls_pool *pool, uint32_t index)
+{
+        return &pool->conn[index];
+}
+
 /* --- opening and closing ---------------------------------------------------------------------------------------------- */
 
 struct tls_conn *tls_open(struct tls_pool *pool, struct tls_set *set)

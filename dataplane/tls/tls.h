@@ -136,6 +136,10 @@ void tls_shutdown(struct tls_conn *conn);
 const uint8_t *tls_output(struct tls_conn *conn, size_t *ret_len);
 void tls_output_done(struct tls_conn *conn);
 
+/* A connection's place in its pool, 0 to conns_max - 1, for whoever wants to keep 32 bits instead of a pointer. */
+uint32_t tls_conn_index(const struct tls_conn *conn);
+struct tls_conn *tls_conn_at(const struct tls_pool *pool, uint32_t index);
+
 enum tls_state tls_state(const struct tls_conn *conn);
 enum tls_fault tls_fault(const struct tls_conn *conn);
 bool tls_is_resumed(const struct tls_conn *conn);

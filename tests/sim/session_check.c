@@ -25,9 +25,9 @@ static const char *check_session(const struct sessions *ss, uint32_t index, uint
 
         if (!wheel_node_is_armed(&s->timer))
                 return "a session has no timer";
-        if (s->due_us + 3000 < ss->now_us) /* the wheel counts milliseconds */
+        if ((int32_t)(s->due_ms + 3 - (uint32_t)(ss->now_us / 1000)) < 0)
                 return "a session's deadline has passed";
-        if ((int32_t)((uint32_t)((s->due_us + 999) / 1000) - s->timer.due_ms) < 0)
+        if ((int32_t)(s->due_ms - s->timer.due_ms) < 0)
                 return "a session's timer comes after its deadline";
         if (s->phase == PHASE_GREY)
                 return "a recipient was left over by the greylist's pass";
@@ -41,8 +41,11 @@ static const char *check_session(const struct sessions *ss, uint32_t index, uint
         if (needs_leg(s) && s->leg == NONE)
                 return "a session waits for a backend that it does not have";
         if (s->leg != NONE &&
-            (s->leg >= ss->legs_max || !ss->leg[s->leg].is_used || ss->leg[s->leg].session != index))
+            (s->leg >= ss->legs.fresh || !ss->leg[s->leg].is_used || ss->leg[s->leg].session != index))
                 return "a session's backend connection is not its own";
+        if ((s->decision != NONE) != (s->phase == PHASE_ANSWERS || (s->phase == PHASE_BACKEND &&
+                                                                   smtp_pending(&s->smtp) == SMTP_ACT_RCPT)))
+                return "a recipient is remembered that is not being decided, or the other way round";
         if (s->limits_slot != LIMITS_NO_SLOT) {
                 const struct image_limits *limits = &ss->image->limits;
                 struct addr network = addr_network(&s->peer, limits->v4_prefix, limits->v6_prefix);
@@ -55,21 +58,25 @@ static const char *check_session(const struct sessions *ss, uint32_t index, uint
 
 static const char *check_free(const struct sessions *ss)
 {
-        uint32_t used = 0;
+        uint32_t used = 0, deciding = 0;
 
-        for (uint32_t i = 0; i < ss->sessions_max; i++)
+        for (uint32_t i = 0; i < ss->opens.fresh; i++) {
                 used += ss->session[i].phase != PHASE_FREE;
-        if (used != ss->open)
+                deciding += ss->session[i].phase != PHASE_FREE && ss->session[i].decision != NONE;
+        }
+        if (used != indices_used(&ss->opens))
                 return "a session is neither free nor open";
-        for (uint32_t i = 0; i < ss->sessions_max - ss->open; i++) {
-                if (ss->session[ss->free_session[i]].phase != PHASE_FREE)
+        if (deciding != indices_used(&ss->decisions))
+                return "a decision is nobody's";
+        for (uint32_t i = 0; i < ss->opens.given; i++) {
+                if (ss->session[ss->opens.stack[i]].phase != PHASE_FREE)
                         return "an open session is among the free ones";
                 for (uint32_t j = 0; j < i; j++)
-                        if (ss->free_session[i] == ss->free_session[j])
+                        if (ss->opens.stack[i] == ss->opens.stack[j])
                                 return "a session is free twice";
         }
-        for (uint32_t i = 0; i < ss->legs_max - ss->legs; i++)
-                if (ss->leg[ss->free_leg[i]].is_used)
+        for (uint32_t i = 0; i < ss->legs.given; i++)
+                if (ss->leg[ss->legs.stack[i]].is_used)
                         return "a used backend connection is among the free ones";
         return NULL;
 }
@@ -78,13 +85,13 @@ static const char *check_legs(const struct sessions *ss, uint32_t *owned)
 {
         uint32_t used = 0, of_backend[LINK_BACKENDS_MAX] = { 0 };
 
-        for (uint32_t i = 0; i < ss->legs_max; i++) {
+        for (uint32_t i = 0; i < ss->legs.fresh; i++) {
                 const struct leg *leg = &ss->leg[i];
 
                 if (!leg->is_used)
                         continue;
                 used++;
-                if (leg->session >= ss->sessions_max || ss->session[leg->session].leg != i)
+                if (leg->session >= ss->opens.fresh || ss->session[leg->session].leg != i)
                         return "a backend connection is not its session's";
                 if (leg->backend != BACKEND_NONE)
                         of_backend[leg->backend]++;
@@ -97,7 +104,7 @@ static const char *check_legs(const struct sessions *ss, uint32_t *owned)
                         return "a backend connection is not its own";
                 (*owned)++;
         }
-        if (used != ss->legs)
+        if (used != indices_used(&ss->legs))
                 return "backend connections are miscounted";
         for (uint32_t i = 0; i < ss->image->servers.count; i++) {
                 uint16_t backend = ss->runtime->server_map[i];
@@ -128,18 +135,21 @@ static const char *check_owned(const struct sessions *ss, uint32_t owned)
 
 const char *sim_check_sessions(const struct sessions *ss)
 {
-        uint32_t owned = 0, armed = 0;
+        uint32_t owned = 0, armed = 0, open = indices_used(&ss->opens);
         const char *wrong;
 
-        for (uint32_t i = 0; i < ss->sessions_max; i++) {
+        for (uint32_t i = 0; i < ss->opens.fresh; i++) {
                 armed += wheel_node_is_armed(&ss->session[i].timer);
                 wrong = ss->session[i].phase == PHASE_FREE ? NULL : check_session(ss, i, &owned);
                 if (wrong)
                         return wrong;
         }
-        if (ss->counters[COUNTER_sessions_opened] != ss->counters[COUNTER_sessions_closed] + ss->open ||
-            ss->counters[COUNTER_sessions_open] != ss->open || ss->counters[COUNTER_legs_open] != ss->legs)
+        if (ss->counters[COUNTER_sessions_opened] != ss->counters[COUNTER_sessions_closed] + open ||
+            ss->counters[COUNTER_sessions_open] != open ||
+            ss->counters[COUNTER_legs_open] != indices_used(&ss->legs))
                 return "opened is not closed and open";
+        if (open == 0 && slab_used_bytes(ss->kept) != 0)
+                return "texts are left over";
         wrong = check_free(ss);
         if (!wrong)
                 wrong = check_legs(ss, &owned);

@@ -56,13 +56,72 @@ static void message(struct rig *rig, struct rig_client *c, const char *parameter
 /* The only session, and its backend connection. */
 static struct session *session_of_rig(struct rig *rig)
 {
-        assert_int_equal(rig->sessions->open, 1);
-        for (uint32_t i = 0; i < rig->sessions->sessions_max; i++) {
+        assert_int_equal(sessions_open(rig->sessions), 1);
+        for (uint32_t i = 0; i < rig->sessions->opens.fresh; i++) {
                 if (rig->sessions->session[i].phase != PHASE_FREE)
                         return &rig->sessions->session[i];
         }
         fail_msg("no session");
         return NULL;
+}
+
+/* Nothing is left to keep a name, a sender or a recipient in: 451, the state stays, and later it works. */
+static void test_no_room(void **state)
+{
+        static const struct {
+                bool takes_texts; /* else decisions */
+                const char *say;
+                const char *want; /* once there is room */
+                enum counter want_counter;
+        } cases[] = {
+                { true, "EHLO other.test\r\n", "250 ENHANCEDSTATUSCODES",
+                  COUNTER_texts_refused },
+                { true, "MAIL FROM:<a@s.test>\r\n", "250 2.1.0",
+                  COUNTER_texts_refused },
+                { false, "RCPT TO:<u@open.org>\r\n", "250 2.1.5",
+                  COUNTER_decisions_refused },
+        };
+
+        for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+                static uint32_t block[65536 / 32 + 1];
+                struct rig *rig = rig_new(POLICY);
+                struct rig_client *c = greeted(rig);
+                uint32_t texts = session_of_rig(rig)->texts;
+                unsigned n = 0;
+
+                if (!cases[i].takes_texts) {
+                        rig_say(rig, c, "MAIL FROM:<a@s.test>\r\n");
+                        rig_expect(rig, c, "250 2.1.0");
+                }
+                if (cases[i].takes_texts)
+                        while ((block[n] = slab_take(rig->sessions->kept, 1)) != SLAB_NONE)
+                                n++;
+                else
+                        while ((block[n] = indices_take(&rig->sessions->decisions)) != INDEX_NONE)
+                                n++;
+                rig_say(rig, c, cases[i].say);
+                rig_expect(rig, c, "451 4.3.2 ");
+                assert_int_equal(rig->counters[0][cases[i].want_counter], 1);
+                if (i == 0) {
+                        /* What was kept before still is. */
+                        assert_int_equal(session_of_rig(rig)->texts, texts);
+                        assert_string_equal(texts_helo(texts_of(rig->sessions, session_of_rig(rig))), "c.test");
+                }
+                while (n-- > 0) {
+                        if (cases[i].takes_texts)
+                                slab_give(rig->sessions->kept, block[n]);
+                        else
+                                indices_give(&rig->sessions->decisions, block[n]);
+                }
+                rig_say(rig, c, cases[i].say);
+                rig_expect(rig, c, cases[i].want);
+                rig_say(rig, c, "QUIT\r\n");
+                rig_expect(rig, c, "221 ");
+                assert_int_equal(sessions_open(rig->sessions), 0);
+                assert_int_equal(slab_used_bytes(rig->sessions->kept), 0);
+                assert_int_equal(indices_used(&rig->sessions->decisions), 0);
+                rig_free(rig);
+        }
 }
 
 /* The server was chosen for a message without BODY. One that has it goes elsewhere, and is not refused for good. */
@@ -337,6 +396,7 @@ static void test_large_pool(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_no_room),
                 cmocka_unit_test(test_keyword_of_second_message),
                 cmocka_unit_test(test_second_ehlo),
                 cmocka_unit_test(test_gone_before_354),
