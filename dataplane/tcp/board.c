@@ -43,51 +43,29 @@ void board_trim(struct tcp_board *board, uint32_t una)
         board->count -= gone;
         if (board->count && SEQ_BEFORE(board->range[0].start, una))
                 board->range[0].start = una;
-        if (SEQ_BEFORE(board->rexmit_high, una))
-                board->rexmit_high = una;
 }
 
-uint32_t board_lost_edge(const struct tcp_board *board, uint32_t una, uint32_t mss)
+uint32_t board_segments(const struct tcp_board *board, uint32_t mss)
 {
-        uint32_t bytes = 0;
+        uint32_t segments = 0;
 
-        for (uint32_t i = board->count; i-- > 0;) {
-                bytes += board->range[i].end - board->range[i].start;
-                if (board->count - i >= TCP_DUPACKS || bytes > (TCP_DUPACKS - 1) * mss)
-                        return board->range[i].start;
-        }
-        return una;
-}
-
-uint32_t board_pipe(const struct tcp_board *board, uint32_t una, uint32_t max, uint32_t mss)
-{
-        uint32_t lost_edge = board_lost_edge(board, una, mss);
-        uint32_t at = una, pipe = 0;
-
-        for (uint32_t i = 0; i <= board->count; i++) {
-                uint32_t end = i < board->count ? board->range[i].start : max;
-
-                if (SEQ_AFTER(end, lost_edge))
-                        pipe += end - at;
-                if (SEQ_AFTER(board->rexmit_high, at))
-                        pipe += SEQ_MIN(board->rexmit_high, end) - at;
-                if (i < board->count)
-                        at = board->range[i].end;
-        }
-        return pipe;
+        for (uint32_t i = 0; i < board->count; i++)
+                segments += (board->range[i].end - board->range[i].start + mss - 1) / mss;
+        return segments;
 }
 
 bool board_hole(const struct tcp_board *board, uint32_t from, uint32_t edge, uint32_t *ret_start, uint32_t *ret_end)
 {
-        for (uint32_t i = 0; i < board->count; i++) {
-                uint32_t end = SEQ_MIN(board->range[i].start, edge);
+        for (uint32_t i = 0; i <= board->count; i++) {
+                uint32_t end = i < board->count ? SEQ_MIN(board->range[i].start, edge) : edge;
 
                 if (SEQ_BEFORE(from, end)) {
                         *ret_start = from;
                         *ret_end = end;
                         return true;
                 }
-                from = SEQ_MAX(from, board->range[i].end);
+                if (i < board->count)
+                        from = SEQ_MAX(from, board->range[i].end);
         }
         return false;
 }

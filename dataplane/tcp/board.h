@@ -18,16 +18,10 @@ bool board_add(struct tcp_board *board, uint32_t start, uint32_t end);
 /* Everything before una is acknowledged. */
 void board_trim(struct tcp_board *board, uint32_t una);
 
-/*
- * Holes below this sequence number count as lost: three ranges, or more than two segments' bytes, were
- * received above them (IsLost() of RFC 6675). una when none is.
- */
-uint32_t board_lost_edge(const struct tcp_board *board, uint32_t una, uint32_t mss);
+/* How many segments the peer holds, about: each range is rounded up. */
+uint32_t board_segments(const struct tcp_board *board, uint32_t mss);
 
-/* Bytes of [una, max) still in the network (SetPipe() of RFC 6675). */
-uint32_t board_pipe(const struct tcp_board *board, uint32_t una, uint32_t max, uint32_t mss);
-
-/* The first hole at or after from and below edge. Returns false when there is none. */
+/* The first bytes of [from, edge) that the peer does not hold. Returns false when it holds them all. */
 bool board_hole(const struct tcp_board *board, uint32_t from, uint32_t edge, uint32_t *ret_start, uint32_t *ret_end);
 
 #endif

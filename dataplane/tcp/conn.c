@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "dataplane/tcp/congest.h"
-#include "dataplane/tcp/rexmit.h"
+#include "dataplane/tcp/loss.h"
 #include "dataplane/tcp/timewait.h"
 
 /* Which states may follow which: a row per present state, a bit per next one (RFC 9293 3.3.2). */
@@ -109,7 +109,7 @@ static void strip(struct tcp *tcp, struct tcp_conn *conn)
                 flush(tcp, &conn->flight->reorder);
                 conn->flight->reorder_len = 0;
         }
-        rexmit_board_free(tcp, conn); /* unread bytes keep the flight, not what was known of those sent */
+        loss_forget(tcp, conn); /* unread bytes keep the flight, not what was known of those sent */
         conn_state_set(conn, TCP_ST_CLOSED);
         flight_rest(tcp, conn);
 }

@@ -48,18 +48,21 @@ static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
 #define CONN_PROBE_NOW    0x08000u /* window probe: one byte at snd_una, whatever the window */
 #define CONN_ALIVE_NOW    0x10000u /* keepalive probe */
 #define CONN_TAIL_ARMED   0x20000u /* the retransmission timer is set for a tail loss probe */
-#define CONN_TAIL_NOW     0x40000u /* send the last segment again (tail loss probe) */
-#define CONN_TAIL_SENT    0x80000u /* a probe is out: not another one before something new is acknowledged */
+#define CONN_TAIL_NOW     0x40000u /* send a tail loss probe: what is next, or the last segment again */
+#define CONN_TAIL_SENT    0x80000u /* a probe is out: not another one before a round trip has been measured */
 #define CONN_SYN_AGAIN    0x100000u /* our SYN was retransmitted (RFC 6298 5.7) */
 #define CONN_SMALL        0x80000000u /* sends less than the peer takes, for the path's sake; waits to grow (path_mtu.h) */
 #define CONN_SYN_OUT      0x200000u /* our SYN is at snd_una, not acknowledged */
 #define CONN_DSACK        0x400000u /* flight->dsack is to be reported by the next ACK (RFC 2883); one is due */
 #define CONN_CWND_FULL    0x800000u /* sending last stopped because of the congestion window */
+#define CONN_REORDERED    0x1000000u /* the path changes the order of segments (RACK.reordering_seen) */
+#define CONN_PROBE_OPEN   0x2000000u /* a tail loss probe repeated what was sent last; not known yet whether that was needed */
+#define CONN_RACK_ARMED   0x4000000u /* the retransmission timer is set for the end of the reordering window */
 
 /* Of bytes on their way: none of these outlives the flight. */
 #define CONN_FLIGHT_FLAGS                                                                                    \
         (CONN_RTT_TIMING | CONN_RECOVERY | CONN_REXMIT_NOW | CONN_PROBE_NOW | CONN_TAIL_ARMED | CONN_TAIL_NOW |      \
-         CONN_TAIL_SENT | CONN_DSACK | CONN_CWND_FULL)
+         CONN_DSACK | CONN_CWND_FULL | CONN_RACK_ARMED)
 
 #define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding; only with a flight */
 #define TIMER_ACK    0x2u /* delayed acknowledgement */
@@ -119,12 +122,32 @@ static_assert(sizeof(struct tcp_conn) == 192, "three lines an idle connection");
 static_assert(TCP_RTO_MAX_MS <= UINT16_MAX && TCP_ACK_DELAY_MS < INT16_MAX, "kept in 16 bits");
 static_assert(TCP_BACKOFF_MAX < 16 && TCP_CHALLENGE_MAX < 16 && TCP_SCALE_MAX < 16, "kept in 4 bits");
 
-/* What the peer holds above snd_una: sorted, disjoint, not touching. */
-struct tcp_board {
-        uint32_t count;
-        uint32_t rexmit_high; /* HighRxt of RFC 6675: sent again up to here in this recovery */
-        struct tcp_block range[TCP_BOARD_RANGES];
+/* Sequence numbers sent at one time, in one way: from seq to the next span, or to sent_end. */
+struct rack_span {
+        uint32_t seq, us;
+        uint8_t flags; /* RACK_* (rack.h) */
 };
+
+/* What is known of bytes in flight: which of them the peer holds (board.h), and when they were sent (rack.h). */
+struct tcp_board {
+        uint32_t count; /* of range: sorted, disjoint, not touching */
+        struct tcp_block range[TCP_BOARD_RANGES];
+
+        /* RFC 8985 5.3. */
+        uint32_t delivered_us, delivered_end; /* RACK.xmit_ts, .end_seq: of what has been delivered, what was sent last */
+        uint32_t rtt_us;                      /* RACK.rtt */
+        uint32_t high;                        /* RACK.fack: the highest number delivered */
+        uint32_t min_rtt_us[2], min_rtt_ms;   /* of this minute, which began at min_rtt_ms, and the one before */
+        uint32_t round;                       /* RACK.dsack_round, with has_round */
+        uint32_t probe_end;                   /* TLP.end_seq, with CONN_PROBE_OPEN */
+        uint32_t cut_us;                      /* when the window was last cut because of a loss */
+        uint8_t mult, mult_recoveries;        /* RACK.reo_wnd_mult, and for how many recoveries more */
+        bool has_delivered, has_round;
+        uint8_t spans;
+        uint32_t sent_end;
+        struct rack_span span[TCP_RACK_SPANS];
+};
+static_assert(sizeof(struct tcp_board) <= 320, "five lines while loss is possible");
 
 struct tcp_listener {
         struct addr addr;

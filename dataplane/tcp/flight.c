@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "dataplane/tcp/conn.h"
-#include "dataplane/tcp/rexmit.h"
+#include "dataplane/tcp/loss.h"
 #include "dataplane/tcp/send.h"
 
 const struct tcp_flight flight_none = { .board = BOARD_NONE };
@@ -63,7 +63,7 @@ void flight_rest(struct tcp *tcp, struct tcp_conn *conn)
 
         if (flight == &flight_none || is_needed(conn))
                 return;
-        rexmit_board_free(tcp, conn);
+        loss_forget(tcp, conn);
         conn_timer_clear(conn, TIMER_REXMIT);
         conn->flags &= ~CONN_FLIGHT_FLAGS;
         conn->flight = (struct tcp_flight *)(uintptr_t)&flight_none;

@@ -38,7 +38,8 @@ struct tcp_flight {
         uint32_t progress_ms;    /* when snd_una last moved, or data became outstanding after none was */
         uint32_t recover;        /* snd_max when loss was last seen (RFC 6582) */
         uint32_t rtt_seq, rtt_sent_us;
-        uint32_t board;          /* SACK scoreboard, or BOARD_NONE */
+        uint32_t sent_us;        /* without a board: when what is in flight was sent */
+        uint32_t board;          /* scoreboard, or BOARD_NONE */
         uint32_t reorder_newest; /* sequence number of the segment that came last into reorder */
         uint32_t fin_seq;        /* with CONN_FIN_HELD */
         struct tcp_block dsack;  /* with CONN_DSACK: what came twice, last */

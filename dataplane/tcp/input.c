@@ -107,7 +107,7 @@ static void input_syn_sent(struct tcp *tcp, struct tcp_conn *conn, struct tcp_se
                 } else {
                         /* Both ends call each other (RFC 9293 3.5, figure 8): our SYN again, now with an ACK. */
                         conn_state_set(conn, TCP_ST_SYN_RECEIVED);
-                        rexmit_go_back(conn);
+                        rexmit_go_back(tcp, conn);
                         conn_output_want(tcp, conn);
                 }
         }

@@ -26,7 +26,10 @@
 #define TCP_RTO_MAX_MS     60000u /* 2.5 */
 #define TCP_RTO_LOST_SYN   3000u  /* 5.7: after a retransmitted SYN the first RTO for data */
 #define TCP_BACKOFF_MAX    12u
+#define TCP_RTT_SANE_MS    120000u /* an echo that says more is not believed */
 #define TCP_DUPACKS        3u     /* RFC 5681 3.2 */
+#define TCP_REORDER_US     10000u /* the reordering window is no longer while no round trip has been measured */
+#define TCP_REORDER_KEEP   16u    /* recoveries without D-SACK before the reordering window is small again (RFC 8985 6.2) */
 #define TCP_PROBE_MIN_MS   10u    /* tail loss probe: never sooner than this (RFC 8985 7.2) */
 #define TCP_PROBE_ACK_MS   200u   /* and this much later when one segment is out: the peer may delay its ACK */
 
@@ -45,6 +48,7 @@
 #define TCP_REORDER_PACKETS_MAX 64u      /* held above a hole (CVE-2018-5390: the walk is bounded) */
 #define TCP_REORDER_RANGES_MAX  16u
 #define TCP_BOARD_RANGES        8u       /* ranges remembered of the peer's SACK */
+#define TCP_RACK_SPANS          16u      /* spans of bytes in flight whose time of sending is remembered */
 #define TCP_CHAIN_MAX           4u       /* packets chained to one segment: more are copied */
 #define TCP_OUTPUT_QUANTUM      8u       /* segments of one connection before it is another's turn */
 #define TCP_DRAIN_BYTES_MAX     (256u << 10)

@@ -3,6 +3,7 @@
 
 #include "dataplane/tcp/congest.h"
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/loss.h"
 #include "dataplane/tcp/recv.h"
 #include "dataplane/tcp/reorder.h"
 #include "dataplane/tcp/rexmit.h"
@@ -14,6 +15,7 @@ struct plan {
         uint8_t flags;   /* TCP_FLAG_SYN, _FIN, _PSH */
         bool is_hole;    /* a hole, in recovery */
         bool is_in_turn; /* snd_nxt moves on */
+        bool is_probe;   /* a tail loss probe */
 };
 
 uint16_t output_mss_option(const struct tcp *tcp, const struct addr *remote)
@@ -270,13 +272,51 @@ static void plan_again(const struct tcp_conn *conn, uint32_t seq, struct plan *p
                 plan->flags |= TCP_FLAG_FIN;
 }
 
+/* What is lost, a piece at a time; is_forced: whatever the congestion window says. */
+static bool plan_hole(struct tcp *tcp, struct tcp_conn *conn, bool is_forced, struct plan *plan)
+{
+        uint32_t seq = 0, len = 0;
+
+        if (!(conn->flags & CONN_RECOVERY) || !loss_next(tcp, conn, &seq, &len))
+                return false;
+        if (!is_forced && loss_flight(tcp, conn) + len > conn->cwnd)
+                return false;
+        plan_again(conn, seq, plan);
+        plan->len = MIN(plan->len, len);
+        if (seq + plan->len != conn->snd_end)
+                plan->flags &= (uint8_t)~(TCP_FLAG_FIN | TCP_FLAG_PSH);
+        plan->is_hole = true;
+        return true;
+}
+
+/* A tail loss probe (RFC 8985 7.3): new bytes where the peer's window has room for them, else the last segment again. */
+static void plan_probe(struct tcp_conn *conn, struct plan *plan)
+{
+        uint32_t unsent = SEQ_BEFORE(conn->snd_max, conn->snd_end) ? conn->snd_end - conn->snd_max : 0;
+        int32_t usable = (int32_t)(conn->snd_una + conn->snd_wnd - conn->snd_max);
+        uint32_t len = MIN(unsent, (uint32_t)conn->mss);
+
+        plan->is_probe = true;
+        if (len > 0 && usable >= (int32_t)len && conn->snd_nxt == conn->snd_max) {
+                plan->seq = conn->snd_nxt;
+                plan->len = len;
+                plan->is_in_turn = true;
+                plan->flags |= len == unsent ? TCP_FLAG_PSH : 0;
+                return;
+        }
+        len = MIN(SEQ_MIN(conn->snd_end, conn->snd_max) - conn->snd_una, (uint32_t)conn->mss);
+        plan_again(conn, SEQ_MIN(conn->snd_end, conn->snd_max) - len, plan);
+}
+
 /* What is sent whatever the windows say. */
-static bool plan_forced(struct tcp_conn *conn, struct plan *plan)
+static bool plan_forced(struct tcp *tcp, struct tcp_conn *conn, struct plan *plan)
 {
         uint32_t flags = conn->flags & (CONN_REXMIT_NOW | CONN_PROBE_NOW | CONN_TAIL_NOW);
 
         conn->flags &= ~flags;
-        if (flags & CONN_REXMIT_NOW && conn->snd_una != conn->snd_max) {
+        if (flags & CONN_REXMIT_NOW && conn->flight->board != BOARD_NONE) {
+                return plan_hole(tcp, conn, true, plan);
+        } else if (flags & CONN_REXMIT_NOW && conn->snd_una != conn->snd_max) {
                 plan_again(conn, conn->snd_una, plan);
                 plan->is_hole = true;
         } else if (flags & CONN_PROBE_NOW && conn->snd_una != send_end(conn)) {
@@ -285,9 +325,7 @@ static bool plan_forced(struct tcp_conn *conn, struct plan *plan)
                 if (conn->snd_una == conn->snd_end)
                         plan->flags |= TCP_FLAG_FIN;
         } else if (flags & CONN_TAIL_NOW && conn->snd_una != conn->snd_max) {
-                uint32_t len = MIN(SEQ_MIN(conn->snd_end, conn->snd_max) - conn->snd_una, (uint32_t)conn->mss);
-
-                plan_again(conn, SEQ_MIN(conn->snd_end, conn->snd_max) - len, plan);
+                plan_probe(conn, plan);
         } else {
                 return false;
         }
@@ -309,7 +347,7 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
 {
         uint32_t unsent = SEQ_BEFORE(conn->snd_nxt, conn->snd_end) ? conn->snd_end - conn->snd_nxt : 0;
         int32_t usable = (int32_t)(conn->snd_una + conn->snd_wnd - conn->snd_nxt);
-        uint32_t flight = rexmit_flight(tcp, conn);
+        uint32_t flight = loss_flight(tcp, conn);
         uint32_t cwnd = conn->cwnd;
 
         conn->flags &= ~CONN_CWND_FULL;
@@ -352,22 +390,6 @@ static bool plan_in_turn(struct tcp *tcp, struct tcp_conn *conn, struct plan *pl
         return true;
 }
 
-static bool plan_hole(struct tcp *tcp, struct tcp_conn *conn, bool only_lost, struct plan *plan)
-{
-        uint32_t seq = 0, len = 0;
-
-        if (!(conn->flags & CONN_RECOVERY) || !rexmit_next_hole(conn, tcp, only_lost, &seq, &len))
-                return false;
-        if (rexmit_flight(tcp, conn) + len > conn->cwnd)
-                return false;
-        plan_again(conn, seq, plan);
-        plan->len = MIN(plan->len, len);
-        if (seq + plan->len != conn->snd_end)
-                plan->flags &= (uint8_t)~(TCP_FLAG_FIN | TCP_FLAG_PSH);
-        plan->is_hole = true;
-        return true;
-}
-
 /* Choose what this connection sends next. Returns false when it is nothing. */
 static bool plan_next(struct tcp *tcp, struct tcp_conn *conn, struct plan *plan)
 {
@@ -379,13 +401,10 @@ static bool plan_next(struct tcp *tcp, struct tcp_conn *conn, struct plan *plan)
                 plan->is_in_turn = true;
                 return true;
         }
-        if (plan_forced(conn, plan) || plan_hole(tcp, conn, true, plan))
+        if (plan_forced(tcp, conn, plan) || plan_hole(tcp, conn, false, plan))
                 return true;
         *plan = (struct plan){ .seq = conn->snd_nxt };
         if (plan_in_turn(tcp, conn, plan))
-                return true;
-        *plan = (struct plan){ .seq = conn->snd_nxt };
-        if (plan_hole(tcp, conn, false, plan))
                 return true;
         *plan = (struct plan){ .seq = conn->snd_max };
         if (conn->flags & CONN_ALIVE_NOW) {
@@ -403,11 +422,11 @@ static bool plan_next(struct tcp *tcp, struct tcp_conn *conn, struct plan *plan)
 static void note_sent(struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan)
 {
         uint32_t end = plan->seq + plan->len + !!(plan->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN));
-        bool fresh = SEQ_AFTER(end, conn->snd_max);
+        bool again = SEQ_BEFORE(plan->seq, conn->snd_max);
 
         if (conn->snd_una == conn->snd_max)
                 conn->flight->progress_ms = (uint32_t)tcp->now_ms;
-        if (SEQ_BEFORE(plan->seq, conn->snd_max)) {
+        if (again) {
                 tcp_count(tcp, COUNTER_tcp_retransmits);
                 if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER_EQ(conn->flight->rtt_seq, plan->seq) &&
                     SEQ_BEFORE(conn->flight->rtt_seq, end))
@@ -419,12 +438,10 @@ static void note_sent(struct tcp *tcp, struct tcp_conn *conn, const struct plan 
         }
         if (plan->is_in_turn && plan->len)
                 conn->flight->send_hint = send_locate(conn, plan->seq);
-        if (plan->is_hole)
-                rexmit_hole_sent(tcp, conn, end);
-        conn->snd_nxt = SEQ_MAX(conn->snd_nxt, end);
-        conn->snd_max = SEQ_MAX(conn->snd_max, end);
         conn->send_ms = (uint32_t)tcp->now_ms;
-        rexmit_sent(tcp, conn, fresh);
+        rexmit_sent(tcp, conn, plan->seq, end);
+        if (plan->is_probe)
+                rexmit_probe_sent(tcp, conn, again);
 }
 
 /* The segment carries our ACK. */

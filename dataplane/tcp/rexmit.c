@@ -4,9 +4,9 @@
 #include "dataplane/tcp/board.h"
 #include "dataplane/tcp/congest.h"
 #include "dataplane/tcp/conn.h"
+#include "dataplane/tcp/loss.h"
+#include "dataplane/tcp/rack.h"
 #include "dataplane/tcp/send.h"
-
-#define RTT_SANE_MS 120000u
 
 /* --- round trip ----------------------------------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ static void measure(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         uint32_t age_ms;
 
         if (conn->flags & CONN_RTT_TIMING && SEQ_AFTER(header->ack, conn->flight->rtt_seq)) {
-                conn->flags &= ~CONN_RTT_TIMING;
+                conn->flags &= ~(CONN_RTT_TIMING | CONN_TAIL_SENT);
                 rexmit_rtt_sample(conn, (uint32_t)tcp->now_us - conn->flight->rtt_sent_us);
                 return;
         }
@@ -52,8 +52,10 @@ static void measure(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         if (conn->backoff == 0 && conn->srtt_us != 0)
                 return;
         age_ms = (uint32_t)tcp->now_ms + conn->ts_offset - header->ts_echo;
-        if (age_ms <= RTT_SANE_MS)
-                rexmit_rtt_sample(conn, age_ms * 1000);
+        if (age_ms > TCP_RTT_SANE_MS)
+                return;
+        conn->flags &= ~CONN_TAIL_SENT;
+        rexmit_rtt_sample(conn, age_ms * 1000);
 }
 
 /* --- the timer ------------------------------------------------------------------------------------------ */
@@ -63,11 +65,17 @@ static bool has_outstanding(const struct tcp_conn *conn)
         return conn->snd_max != conn->snd_una;
 }
 
-/* A last segment that is lost has nothing behind it to draw duplicate ACKs: ask again after two round trips. */
-static bool may_probe_tail(const struct tcp_conn *conn)
+/*
+ * A last segment that is lost has nothing behind it to draw SACKs: ask after two round trips (RFC 8985 7.2). Not where
+ * SACKs have come, nor after a timeout, nor while another probe is on its way or no round trip was measured since (7.3).
+ */
+static bool may_probe_tail(const struct tcp *tcp, const struct tcp_conn *conn)
 {
+        const struct tcp_board *board = loss_board(tcp, conn);
+
         return conn->flags & CONN_SACK && conn->srtt_us && conn->backoff == 0 && conn->snd_wnd > 0 &&
-               !(conn->flags & (CONN_RECOVERY | CONN_TAIL_SENT));
+               !(conn->flags & (CONN_RECOVERY | CONN_TAIL_SENT)) &&
+               !(board && (board->count || SEQ_AFTER(board->probe_end, conn->snd_una)));
 }
 
 static void timer_start(struct tcp *tcp, struct tcp_conn *conn)
@@ -77,32 +85,52 @@ static void timer_start(struct tcp *tcp, struct tcp_conn *conn)
 
         if (conn->snd_max - conn->snd_una <= conn->mss)
                 probe_ms += TCP_PROBE_ACK_MS;
-        conn->flags &= ~CONN_TAIL_ARMED;
-        if (conn->state > TCP_ST_SYN_RECEIVED && may_probe_tail(conn) && probe_ms < rto_ms) {
+        conn->flags &= ~(CONN_TAIL_ARMED | CONN_RACK_ARMED);
+        if (conn->state > TCP_ST_SYN_RECEIVED && may_probe_tail(tcp, conn)) {
                 conn->flags |= CONN_TAIL_ARMED;
-                rto_ms = probe_ms;
+                rto_ms = MIN(probe_ms, rto_ms);
         }
         conn_timer_set(tcp, conn, TIMER_REXMIT, rto_ms);
 }
 
-void rexmit_sent(struct tcp *tcp, struct tcp_conn *conn, bool fresh)
+void rexmit_sent(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq, uint32_t end)
 {
+        bool fresh = SEQ_AFTER(end, conn->snd_max);
+
+        loss_sent(tcp, conn, seq, end);
+        conn->snd_nxt = SEQ_MAX(conn->snd_nxt, end);
+        conn->snd_max = SEQ_MAX(conn->snd_max, end);
         if (!(conn->timers & TIMER_REXMIT) || (fresh && conn->flags & CONN_TAIL_ARMED))
                 timer_start(tcp, conn);
 }
 
-void rexmit_go_back(struct tcp_conn *conn)
+void rexmit_probe_sent(struct tcp *tcp, struct tcp_conn *conn, bool again)
 {
+        struct tcp_board *board = loss_board(tcp, conn);
+
+        if (!board) /* there is one for what was sent twice, unless none is left */
+                return;
+        board->probe_end = conn->snd_max;
+        if (again)
+                conn->flags |= CONN_PROBE_OPEN;
+}
+
+void rexmit_go_back(struct tcp *tcp, struct tcp_conn *conn)
+{
+        struct tcp_board *board = loss_board(tcp, conn);
+
         conn->snd_nxt = conn->snd_una;
         conn->flight->send_hint = NULL;
         conn->flags &= ~CONN_RTT_TIMING;
+        if (board)
+                rack_restart(board, conn->snd_una);
 }
 
 /* What is no longer known once everything is sent again: the peer may have thrown away what it SACKed (RFC 2018 8). */
 static void forget_losses(struct tcp *tcp, struct tcp_conn *conn)
 {
-        rexmit_board_free(tcp, conn);
-        conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW | CONN_TAIL_SENT | CONN_TAIL_NOW);
+        loss_forget(tcp, conn);
+        conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW | CONN_TAIL_NOW | CONN_PROBE_OPEN);
         conn->flight->recover = conn->snd_max; /* duplicates of old data prove nothing (RFC 6582 3.2) */
         conn->flight->dupacks = 0;
 }
@@ -115,7 +143,7 @@ void rexmit_window_opened(struct tcp *tcp, struct tcp_conn *conn)
         conn->flags &= ~CONN_PROBE_NOW;
         if (!has_outstanding(conn))
                 return; /* no repeats, so no echoes of them: the next flight's duplicates are to be counted */
-        rexmit_go_back(conn);
+        rexmit_go_back(tcp, conn);
         forget_losses(tcp, conn);
 }
 
@@ -148,20 +176,22 @@ static bool is_hopeless(const struct tcp *tcp, const struct tcp_conn *conn)
         return stuck_ms >= silent_most_ms;
 }
 
+static void detect_losses(struct tcp *tcp, struct tcp_conn *conn);
+
 static void retransmit_all(struct tcp *tcp, struct tcp_conn *conn)
 {
         congest_timeout(conn, conn->snd_max - conn->snd_una, conn->backoff > 0);
         back_off(conn);
-        rexmit_go_back(conn);
+        rexmit_go_back(tcp, conn);
         forget_losses(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_timeouts);
 }
 
 void rexmit_timeout(struct tcp *tcp, struct tcp_conn *conn)
 {
-        bool tail = conn->flags & CONN_TAIL_ARMED;
+        bool is_tail = conn->flags & CONN_TAIL_ARMED, is_rack = conn->flags & CONN_RACK_ARMED;
 
-        conn->flags &= ~CONN_TAIL_ARMED;
+        conn->flags &= ~(CONN_TAIL_ARMED | CONN_RACK_ARMED);
         if (!has_outstanding(conn) && !send_is_pending(conn))
                 return;
         if (is_hopeless(tcp, conn)) {
@@ -172,11 +202,15 @@ void rexmit_timeout(struct tcp *tcp, struct tcp_conn *conn)
         if (conn->state <= TCP_ST_SYN_RECEIVED) {
                 conn->flags |= CONN_SYN_AGAIN;
                 back_off(conn);
-                rexmit_go_back(conn);
+                rexmit_go_back(tcp, conn);
         } else if (is_waiting_for_window(conn)) {
                 conn->flags |= CONN_PROBE_NOW;
                 back_off(conn);
-        } else if (tail) {
+        } else if (is_rack) {
+                timer_start(tcp, conn);
+                detect_losses(tcp, conn);
+                return;
+        } else if (is_tail) {
                 conn->flags |= CONN_TAIL_NOW | CONN_TAIL_SENT;
                 tcp_count(tcp, COUNTER_tcp_tail_probes);
         } else {
@@ -186,112 +220,83 @@ void rexmit_timeout(struct tcp *tcp, struct tcp_conn *conn)
         conn_output_want(tcp, conn);
 }
 
-/* --- the scoreboard ------------------------------------------------------------------------------------- */
-
-static struct tcp_board *board_of(const struct tcp *tcp, const struct tcp_conn *conn)
-{
-        return conn->flight->board == BOARD_NONE ? NULL : &tcp->boards[conn->flight->board];
-}
-
-/* A board for a connection that sees its first SACK; without one left recovery goes on as without SACK. */
-static struct tcp_board *board_get(struct tcp *tcp, struct tcp_conn *conn)
-{
-        struct tcp_board *board;
-
-        if (conn->flight->board != BOARD_NONE)
-                return &tcp->boards[conn->flight->board];
-        if (tcp->boards_free != BOARD_NONE) {
-                conn->flight->board = tcp->boards_free;
-                tcp->boards_free = tcp->boards[conn->flight->board].count;
-        } else if (tcp->boards_fresh < tcp->boards_max) {
-                conn->flight->board = tcp->boards_fresh++;
-        } else {
-                return NULL;
-        }
-        board = &tcp->boards[conn->flight->board];
-        board->count = 0;
-        board->rexmit_high = conn->snd_una;
-        return board;
-}
-
-void rexmit_board_free(struct tcp *tcp, struct tcp_conn *conn)
-{
-        if (conn->flight->board == BOARD_NONE)
-                return;
-        tcp->boards[conn->flight->board].count = tcp->boards_free;
-        tcp->boards_free = conn->flight->board;
-        conn->flight->board = BOARD_NONE;
-}
-
-/*
- * Does the first block report what came twice: what this ACK acknowledges, or part of the second block (RFC 2883 5)?
- */
-static bool has_duplicate(const struct tcp_header *header)
-{
-        const struct tcp_block *first = &header->block[0], *second = &header->block[1];
-
-        if (header->blocks == 0 || SEQ_AFTER_EQ(first->start, first->end))
-                return false;
-        if (SEQ_BEFORE(first->start, header->ack))
-                return true;
-        return header->blocks > 1 && SEQ_AFTER_EQ(first->start, second->start) && SEQ_BEFORE_EQ(first->end, second->end);
-}
-
-/* Note the blocks of an ACK. Returns whether any of them was news. */
-static bool note_blocks(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header)
-{
-        unsigned first = 0;
-        bool news = false;
-
-        if (!(conn->flags & CONN_SACK) || header->blocks == 0)
-                return false;
-        if (has_duplicate(header)) {
-                first = 1;
-                tcp_count(tcp, COUNTER_tcp_dsacks_in);
-        }
-        for (unsigned i = first; i < header->blocks; i++) {
-                uint32_t start = header->block[i].start, end = header->block[i].end;
-                struct tcp_board *board;
-
-                /* Nothing we never sent, and nothing that is acknowledged already. */
-                if (SEQ_AFTER_EQ(start, end) || SEQ_AFTER(end, conn->snd_max) || SEQ_BEFORE_EQ(end, header->ack))
-                        continue;
-                if (SEQ_BEFORE(start, header->ack) || SEQ_BEFORE_EQ(end, conn->snd_una))
-                        continue;
-                /* Without a board to note it, every plausible block may be news. */
-                board = board_get(tcp, conn);
-                news |= board ? board_add(board, start, end) : true;
-        }
-        return news;
-}
-
-uint32_t rexmit_flight(const struct tcp *tcp, const struct tcp_conn *conn)
-{
-        const struct tcp_board *board = board_of(tcp, conn);
-
-        if (conn->flags & CONN_RECOVERY && board)
-                return board_pipe(board, conn->snd_una, conn->snd_max, conn->mss);
-        return conn->snd_nxt - conn->snd_una;
-}
-
 /* --- acknowledgements ----------------------------------------------------------------------------------- */
+
+static void enter_recovery(struct tcp *tcp, struct tcp_conn *conn)
+{
+        struct tcp_board *board = loss_board(tcp, conn);
+        /* What a timeout made us walk through again is left to recovery now. */
+        uint32_t flight = (board ? conn->snd_nxt : conn->snd_max) - conn->snd_una;
+
+        conn->flight->recover = conn->snd_max;
+        congest_loss(conn, flight);
+        if (board) {
+                board->cut_us = (uint32_t)tcp->now_us;
+                rack_give_up(board, conn->snd_max);
+        } else {
+                conn->cwnd += TCP_DUPACKS * conn->mss;
+        }
+        conn->snd_nxt = conn->snd_max;
+        conn->flight->send_hint = NULL;
+        conn->flags |= CONN_RECOVERY | CONN_REXMIT_NOW;
+        conn->flags &= ~(CONN_RTT_TIMING | CONN_TAIL_NOW | CONN_PROBE_OPEN);
+        timer_start(tcp, conn);
+        tcp_count(tcp, COUNTER_tcp_recoveries);
+}
 
 static void leave_recovery(struct tcp *tcp, struct tcp_conn *conn)
 {
         uint32_t flight = conn->snd_max - conn->snd_una;
+        struct tcp_board *board = loss_board(tcp, conn);
 
         conn->flags &= ~(CONN_RECOVERY | CONN_REXMIT_NOW);
         conn->flight->dupacks = 0;
         /* RFC 6582 3.2 (3), first choice: no burst after the window was inflated. */
         conn->cwnd = MIN(conn->ssthresh, MAX(flight, (uint32_t)conn->mss) + conn->mss);
-        if (board_of(tcp, conn) && board_of(tcp, conn)->count == 0)
-                rexmit_board_free(tcp, conn);
+        if (board && board->mult_recoveries && --board->mult_recoveries == 0)
+                board->mult = 1;
+}
+
+/* How long reordering may take before it counts as loss (RACK_update_reo_wnd()). */
+static uint32_t reorder_window_us(const struct tcp_conn *conn, const struct tcp_board *board)
+{
+        bool is_recovering = conn->flags & CONN_RECOVERY || SEQ_BEFORE(conn->snd_una, conn->flight->recover);
+
+        if (!(conn->flags & CONN_REORDERED) && (is_recovering || board_segments(board, conn->mss) >= TCP_DUPACKS))
+                return 0;
+        return (uint32_t)MIN((uint64_t)board->mult * rack_min_rtt_us(board) / 4, conn->srtt_us ? conn->srtt_us : TCP_REORDER_US);
+}
+
+/* After news of what has arrived, or when the reordering window is over: what is lost now (RFC 8985 6.2 step 5)? */
+static void detect_losses(struct tcp *tcp, struct tcp_conn *conn)
+{
+        struct tcp_board *board = loss_board(tcp, conn);
+        struct rack_losses losses;
+
+        if (!board || !has_outstanding(conn))
+                return;
+        rack_detect(board, (uint32_t)tcp->now_us, reorder_window_us(conn, board), &losses);
+        if (losses.any) {
+                conn_output_want(tcp, conn);
+                if (!(conn->flags & CONN_RECOVERY)) {
+                        enter_recovery(tcp, conn);
+                } else if (losses.is_fresh) {
+                        /* A repeat, or what was sent after the window was cut: it is too large still (9.3). */
+                        congest_loss(conn, rack_pipe(board));
+                        board->cut_us = (uint32_t)tcp->now_us;
+                }
+        }
+        if (losses.wait_us == 0)
+                return;
+        conn->flags &= ~CONN_TAIL_ARMED;
+        conn->flags |= CONN_RACK_ARMED;
+        conn_timer_set(tcp, conn, TIMER_REXMIT, losses.wait_us / 1000 + 1);
 }
 
 /* An ACK for part of what was outstanding when recovery began: the next hole is lost too. */
 static void partial_ack(struct tcp *tcp, struct tcp_conn *conn, uint32_t acked)
 {
-        if (board_of(tcp, conn))
+        if (loss_board(tcp, conn))
                 return;
         conn->flags |= CONN_REXMIT_NOW;
         conn->cwnd = conn->cwnd > acked ? conn->cwnd - acked : 0;
@@ -304,14 +309,16 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
 {
         uint32_t acked = header->ack - conn->snd_una;
         uint32_t flight = conn->snd_max - conn->snd_una;
-        struct tcp_board *board = board_of(tcp, conn);
+        struct tcp_board *board = loss_board(tcp, conn);
 
         measure(tcp, conn, header);
         send_acked(tcp, conn, header->ack);
-        conn->flags &= ~(CONN_TAIL_SENT | CONN_TAIL_NOW | CONN_PROBE_NOW);
+        conn->flags &= ~(CONN_TAIL_NOW | CONN_PROBE_NOW);
         conn->flight->progress_ms = (uint32_t)tcp->now_ms;
-        if (board)
+        if (board) {
                 board_trim(board, conn->snd_una);
+                rack_trim(board, conn->snd_una);
+        }
         if (!(conn->flags & CONN_RECOVERY)) {
                 conn->flight->dupacks = 0;
                 congest_acked(conn, acked, flight, (uint32_t)tcp->now_ms);
@@ -327,83 +334,58 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         conn_output_want(tcp, conn);
 }
 
-static bool is_loss(const struct tcp *tcp, const struct tcp_conn *conn)
-{
-        const struct tcp_board *board = board_of(tcp, conn);
-
-        if (board && SEQ_AFTER(board_lost_edge(board, conn->snd_una, conn->mss), conn->snd_una))
-                return true;
-        return conn->flight->dupacks >= TCP_DUPACKS;
-}
-
+/* Without a scoreboard: three of them are a loss (RFC 5681 3.2, 6582). */
 static void duplicate_ack(struct tcp *tcp, struct tcp_conn *conn)
 {
-        struct tcp_board *board = board_of(tcp, conn);
-
-        conn_output_want(tcp, conn); /* limited transmit (RFC 3042), or the next hole */
+        conn_output_want(tcp, conn); /* limited transmit (RFC 3042) */
         if (conn->flags & CONN_RECOVERY) {
-                if (!board)
-                        conn->cwnd = MIN(conn->cwnd + conn->mss, TCP_WINDOW_LIMIT);
+                conn->cwnd = MIN(conn->cwnd + conn->mss, TCP_WINDOW_LIMIT);
                 return;
         }
         if (conn->flight->dupacks < UINT8_MAX)
                 conn->flight->dupacks++;
-        if (!is_loss(tcp, conn))
+        /* After a timeout or a recovery duplicates may be echoes of our own repeats (RFC 6582 3.2 (2)). */
+        if (conn->flight->dupacks >= TCP_DUPACKS && SEQ_AFTER(conn->snd_una, conn->flight->recover))
+                enter_recovery(tcp, conn);
+}
+
+/* Was the tail loss probe needed? If so it has hidden a loss (RFC 8985 7.4.2, TLP_process_ack()). */
+static void judge_probe(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header, bool is_bare)
+{
+        const struct tcp_board *board = loss_board(tcp, conn);
+        uint32_t end = board ? board->probe_end : conn->snd_una; /* at rest all is acknowledged, the probe too */
+        bool is_twice = conn->flags & CONN_SACK && loss_has_duplicate(header) &&
+                        end - header->block[0].end <= 1; /* a FIN has a number, and no block */
+
+        if (SEQ_BEFORE(header->ack, end))
                 return;
-        /* After a timeout or a recovery duplicates may be echoes of our own repeats (RFC 6582 3.2 (2)); SACK is proof. */
-        if (board ? SEQ_BEFORE(conn->snd_una, conn->flight->recover) : SEQ_BEFORE_EQ(conn->snd_una, conn->flight->recover))
-                return;
-        conn->flight->recover = conn->snd_max;
-        congest_loss(conn, conn->snd_max - conn->snd_una);
-        if (!board)
-                conn->cwnd += TCP_DUPACKS * conn->mss;
-        else
-                board->rexmit_high = conn->snd_una;
-        /* What a timeout made us walk through again is left to recovery now. */
-        conn->snd_nxt = conn->snd_max;
-        conn->flight->send_hint = NULL;
-        conn->flags |= CONN_RECOVERY | CONN_REXMIT_NOW;
-        conn->flags &= ~(CONN_RTT_TIMING | CONN_TAIL_NOW);
-        timer_start(tcp, conn);
-        tcp_count(tcp, COUNTER_tcp_recoveries);
+        if (is_twice || (header->ack == end && header->ack == conn->snd_una && is_bare && header->blocks == 0)) {
+                conn->flags &= ~CONN_PROBE_OPEN;
+        } else if (SEQ_AFTER(header->ack, end)) {
+                conn->flags &= ~CONN_PROBE_OPEN;
+                congest_loss(conn, conn->snd_max - conn->snd_una);
+                tcp_count(tcp, COUNTER_tcp_tail_losses);
+        }
 }
 
 void rexmit_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header *header, bool is_bare)
 {
-        bool news = note_blocks(tcp, conn, header);
+        bool is_old = SEQ_BEFORE_EQ(header->ack, conn->snd_una);
+        bool news;
 
-        if (SEQ_AFTER(header->ack, conn->snd_una)) {
+        if (conn->flags & CONN_PROBE_OPEN)
+                judge_probe(tcp, conn, header, is_bare);
+        news = conn->flags & CONN_SACK && loss_arrived(tcp, conn, header);
+        if (!is_old)
                 new_ack(tcp, conn, header);
-                if (news && conn->state != TCP_ST_CLOSED && has_outstanding(conn) && !(conn->flags & CONN_RECOVERY))
-                        duplicate_ack(tcp, conn);
+        if (!has_outstanding(conn) || (is_old && header->ack != conn->snd_una))
                 return;
-        }
-        if (header->ack != conn->snd_una || !has_outstanding(conn))
-                return;
-        if (conn->flags & CONN_SACK ? news : is_bare) /* RFC 6675 2 */
+        if (conn->flight->board != BOARD_NONE) {
+                if (news || !is_old)
+                        detect_losses(tcp, conn);
+                if (news)
+                        conn_output_want(tcp, conn); /* what the peer holds is out of the network: more may go */
+        } else if (is_old ? (conn->flags & CONN_SACK ? news : is_bare) : news && !(conn->flags & CONN_RECOVERY)) {
                 duplicate_ack(tcp, conn);
-}
-
-bool rexmit_next_hole(const struct tcp_conn *conn, const struct tcp *tcp, bool only_lost, uint32_t *ret_seq,
-                      uint32_t *ret_len)
-{
-        const struct tcp_board *board = board_of(tcp, conn);
-        uint32_t edge, start = 0, end = 0;
-
-        if (!board)
-                return false;
-        edge = only_lost ? board_lost_edge(board, conn->snd_una, conn->mss) : conn->snd_max;
-        if (!board_hole(board, SEQ_MAX(conn->snd_una, board->rexmit_high), edge, &start, &end))
-                return false;
-        *ret_seq = start;
-        *ret_len = MIN(end - start, (uint32_t)conn->mss);
-        return true;
-}
-
-void rexmit_hole_sent(struct tcp *tcp, struct tcp_conn *conn, uint32_t seq_end)
-{
-        struct tcp_board *board = board_of(tcp, conn);
-
-        if (board)
-                board->rexmit_high = SEQ_MAX(board->rexmit_high, seq_end);
+        }
 }

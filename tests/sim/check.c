@@ -3,6 +3,7 @@
 
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/listen.h"
+#include "dataplane/tcp/rack.h"
 #include "dataplane/tcp/send.h"
 #include "dataplane/tcp/timewait.h"
 
@@ -39,6 +40,41 @@ static const char *check_send(const struct tcp_conn *conn, uint32_t *held)
         if (conn->flight->send.head && at != conn->snd_end)
                 return "the send queue does not end at snd_end";
         return NULL;
+}
+
+/* What is known of bytes in flight: spans from snd_una to snd_nxt, none empty, sent in the past; ranges above snd_una. */
+static const char *check_board(const struct tcp *tcp, const struct tcp_conn *conn)
+{
+        const struct tcp_board *board = conn->flight->board == BOARD_NONE ? NULL : &tcp->boards[conn->flight->board];
+        uint32_t at = conn->snd_una, pipe = 0;
+
+        if (!board)
+                return NULL;
+        if (board->sent_end != conn->snd_nxt || (board->spans == 0) != (conn->snd_nxt == conn->snd_una))
+                return "the spans do not end at snd_nxt";
+        if (board->spans > TCP_RACK_SPANS || board->count > TCP_BOARD_RANGES)
+                return "more spans or ranges than there is room for";
+        for (unsigned i = 0; i < board->spans; i++) {
+                uint32_t end = i + 1 < board->spans ? board->span[i + 1].seq : board->sent_end;
+
+                if (board->span[i].seq != at || SEQ_BEFORE_EQ(end, at))
+                        return "the spans have a gap, or an empty one";
+                if (SEQ_AFTER(board->span[i].us, (uint32_t)tcp->now_us))
+                        return "a span was sent in the future";
+                if (!(board->span[i].flags & RACK_LOST))
+                        pipe += end - at;
+                for (unsigned r = 0; r < board->count && !(board->span[i].flags & RACK_LOST); r++) {
+                        uint32_t from = SEQ_MAX(board->range[r].start, at), to = SEQ_MIN(board->range[r].end, end);
+
+                        pipe -= SEQ_BEFORE(from, to) ? to - from : 0;
+                }
+                at = end;
+        }
+        for (unsigned r = 0; r < board->count; r++)
+                if (SEQ_BEFORE(board->range[r].start, r ? board->range[r - 1].end + 1 : conn->snd_una) ||
+                    SEQ_AFTER_EQ(board->range[r].start, board->range[r].end) || SEQ_AFTER(board->range[r].end, conn->snd_max))
+                        return "the ranges of a scoreboard overlap, or lie outside of what was sent";
+        return rack_pipe(board) == pipe ? NULL : "what is in the network is miscounted";
 }
 
 static const char *check_recv(const struct tcp_conn *conn, uint32_t *held)
@@ -269,6 +305,8 @@ static const char *check_conn(const struct tcp *tcp, const struct tcp_conn *conn
         if (conn->flags & CONN_ORPHAN && ilist_node_is_on(&conn->on_events))
                 return "it has something to say to nobody";
         wrong = check_send(conn, &sums->held);
+        if (!wrong)
+                wrong = check_board(tcp, conn);
         return wrong ? wrong : check_timers(tcp, conn, is_on_time);
 }
 

@@ -41,7 +41,7 @@ struct half {
         bool has_acked;
         uint32_t acked, edge; /* what it said last, and the furthest */
         /* What has arrived of its words about the other's bytes: */
-        uint32_t heard_ack, heard_edge;
+        uint32_t heard_ack, heard_edge, heard_window; /* the last: the largest window */
         uint32_t ts, ts_arrived; /* newest of its timestamps */
         bool has_ts, has_ts_arrived;
         struct ranges arrived, twice; /* of its bytes: what has reached the other end, and what has more than once */
@@ -354,6 +354,7 @@ void witness_delivered(struct witness *witness, struct packet *packet, uint64_t 
         const struct tcp_header *header = &segment.header;
         struct half *from, *to;
         uint32_t start, end;
+        bool is_ancient = false;
 
         if (!read_segment(witness, packet, &segment) || segment.flow->is_over || !segment.from->has_isn)
                 return;
@@ -376,10 +377,13 @@ void witness_delivered(struct witness *witness, struct packet *packet, uint64_t 
         if (header->flags & TCP_FLAG_ACK && to->has_isn) {
                 uint32_t ack = header->ack - to->isn;
 
+                /* RFC 5961 5: dropped, and answered within the limit of challenge ACKs. */
+                is_ancient = ack + from->heard_window < from->heard_ack;
                 from->heard_ack = MAX(from->heard_ack, ack);
                 from->heard_edge = MAX(from->heard_edge, edge_of(&segment, ack));
+                from->heard_window = MAX(from->heard_window, edge_of(&segment, ack) - ack);
         }
-        if (segment.len > 0 && witness->must_answer && to->has_acked && to->owes_us == 0) {
+        if (segment.len > 0 && !is_ancient && witness->must_answer && to->has_acked && to->owes_us == 0) {
                 to->owes_us = now_us;
                 witness->check_us = MIN(witness->check_us, now_us + ANSWER_US);
         }

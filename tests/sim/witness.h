@@ -10,7 +10,7 @@
  *   have more in flight than an initial window and all that was acknowledged allow (RFC 5681, 6928)
  *   send anything after its FIN, or move the FIN
  *   send its first unacknowledged byte again and again without backing off (RFC 6298 5.5)
- *   leave data without any answer for half a second (RFC 9293 MUST-40)
+ *   leave data without any answer for half a second (RFC 9293 MUST-40), but with an ACK from long ago (RFC 5961 5)
  *   let its timestamps go back, or echo one that it has not seen (RFC 7323 4)
  *
  * One of the ports of each connection is 25. Connections of which it has not seen the beginning, that have seen a RST,

@@ -255,6 +255,37 @@ def test_what_comes_twice_is_reported_in_both_directions(lab, front):
     labs.wait_until(lambda: _count(lab, "tcp_dsacks_in") > ours, 10, "the kernel's D-SACKs are counted")
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_the_tail_of_a_reply_is_probed_for_before_any_timeout(lab, front, lost):
+    """RFC 8985 7: the last segment is lost, and there is nothing behind it. When the probe is too, a timeout it is."""
+    front.profile(delay=5000)
+    with Client(lab, f"{TRUSTED}{31 + lost}") as client:
+        client.hello()
+        assert client.command("RSET").code == 250  # a round trip has been measured
+        probes, timeouts = _count(lab, "tcp_tail_probes"), _count(lab, "tcp_timeouts")
+        front.drop("ba", "A", (1, 1500), lost, client.port)
+        assert client.command("NOOP").code == 250
+        labs.wait_until(lambda: _count(lab, "tcp_tail_probes") == probes + 1, 10, "one probe is counted")
+        assert _count(lab, "tcp_timeouts") == timeouts + lost - 1
+        client.quit()
+
+
+def test_a_message_that_loses_its_last_segments_needs_no_timeout(lab, back):
+    """To the backend: three segments before the end of the message are lost, and what comes after them tells."""
+    content = messages.make(1611, 9_000)
+    back.profile(delay=5000)
+    timeouts, again = _count(lab, "tcp_timeouts"), _count(lab, "tcp_retransmits")
+    with Client(lab, TRUSTED + "34") as client:
+        client.hello()
+        client.envelope("a@example.com", "b@example.org")
+        back.drop("ba", "A", (1000, 1500), 3, 25)
+        assert client.message(content).code == 250
+        client.quit()
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+    labs.wait_until(lambda: _count(lab, "tcp_retransmits") >= again + 3, 10, "three segments went again")
+    assert _count(lab, "tcp_timeouts") == timeouts
+
+
 # ---- what the kernel can be set to ----------------------------------------------------------------------------
 
 SETTINGS = [{}, {"tcp_sack": 0}, {"tcp_timestamps": 0}, {"tcp_window_scaling": 0},

@@ -69,24 +69,47 @@ def _finish(wire, peer):
 
 @pytest.mark.parametrize("ipv6", (False, True), ids=("v4", "v6"))
 def test_the_first_flight_is_no_more_than_ten_segments(wire, ipv6):
-    """RFC 6928."""
+    """RFC 6928; and one more as a tail loss probe, if it has come by now (RFC 8985 7.3)."""
     peer, flight = _flight(wire, sack=True, ipv6=ipv6, least=4)
-    assert sum(len(segment.data) for segment in flight) <= 10 * (536 if ipv6 else MSS)
+    assert sum(len(segment.data) for segment in flight) <= 11 * (536 if ipv6 else MSS)
     _finish(wire, peer)
 
 
-def test_three_sacked_segments_bring_back_the_hole_and_nothing_else(wire):
-    """RFC 6675: before any timeout, thus before the barrier's answer."""
+def _timeouts(lab):
+    values = [value for key, value in lab.metrics().items() if key.startswith("greyline_tcp_timeouts")]
+    assert values
+    return sum(values)
+
+
+@pytest.mark.parametrize("last", (1, 3))
+def test_sacked_segments_bring_back_the_hole_and_nothing_else(lab, wire, last):
+    """RFC 8985: one is enough once the reordering window is over, here a quarter of next to nothing; three are at once."""
     peer, flight = _flight(wire, sack=True)
-    hole = flight[0]
-    for last in (1, 2):
-        _sack(peer, hole.seq, (flight[1], flight[last]))
+    hole, timeouts = flight[0], _timeouts(lab)
+    _sack(peer, hole.seq, (flight[1], flight[last]))
+    wire.wait(lambda: [segment for segment in _data(peer) if segment.seq == hole.seq], 5, "the hole")
     wire.barrier()
-    assert not [segment for segment in _data(peer) if segment.seq == hole.seq], "two are not enough"
-    _sack(peer, hole.seq, (flight[1], flight[3]))
-    wire.barrier()
+    assert _timeouts(lab) == timeouts
     again = _again(peer, flight)
     assert [(segment.seq, segment.data) for segment in again] == [(hole.seq, hole.data)]
+    _finish(wire, peer)
+
+
+def test_a_repeat_that_is_lost_comes_again_without_a_timeout(lab, wire):
+    """RFC 8985 9.1, 2: what was sent after it has arrived."""
+    peer, flight = _flight(wire, sack=True, least=8)
+    hole, end, timeouts = flight[0], _end(flight[-1]), _timeouts(lab)
+    _sack(peer, hole.seq, (flight[1], flight[3]))
+    wire.wait(lambda: [segment for segment in _data(peer) if segment.seq == hole.seq], 5, "the repeat")
+    _sack(peer, hole.seq, (flight[1], flight[-1]))
+    wire.wait(lambda: [segment for segment in _data(peer) if segment.seq == end], 5, "new bytes")
+    wire.barrier()
+    newest = max((segment for segment in _data(peer)), key=lambda segment: segment.seq - hole.seq & raw.MASK)
+    peer.clear()
+    _sack(peer, hole.seq, (flight[1], newest))
+    wire.wait(lambda: [segment for segment in _data(peer) if segment.seq == hole.seq], 5, "the repeat once more")
+    wire.barrier()
+    assert _timeouts(lab) == timeouts
     _finish(wire, peer)
 
 
@@ -134,10 +157,10 @@ def test_after_a_timeout_one_segment_goes_and_what_was_sacked_is_forgotten(wire)
     """RFC 5681 3.1 (a window of one), RFC 2018 8 (the receiver may have thrown it away)."""
     peer, flight = _flight(wire, sack=True)
     _sack(peer, flight[0].seq, (flight[1], flight[2]))
-    wire.wait(lambda: flight[0].seq in {segment.seq for segment in _data(peer)}, 10, "the timeout")
+    wire.wait(lambda: [segment.seq for segment in _data(peer)].count(flight[0].seq) == 2, 10, "the repeat, and the timeout")
     wire.barrier()
-    first_again = next(segment for segment in _data(peer) if segment.seq == flight[0].seq)
-    after = [segment for segment in _data(peer) if segment.time >= first_again.time]
+    second = [segment for segment in _data(peer) if segment.seq == flight[0].seq][1]
+    after = [segment for segment in _data(peer) if segment.time >= second.time]
     assert len(after) == 1, "one segment for a timeout"
     peer.clear()
     peer.send("A", ack=flight[1].seq)

@@ -14,6 +14,7 @@
  *   drain                         whatever we send is thrown away
  *   held N                        packets in queues
  *   srtt MS                       the smoothed round trip
+ *   cwnd N                        the congestion window
  *   state NAME, conns N, timewait N, halfopen N
  *   flights N                     connections with something queued or on its way
  *   icmp toobig MTU SEQ, icmp port SEQ
@@ -416,6 +417,16 @@ static inline void script_srtt(struct script *script, uint32_t want_ms)
                 SCRIPT_FAIL(script, "srtt is %u us", info.rtt_us);
 }
 
+static inline void script_cwnd(struct script *script, uint32_t want)
+{
+        struct tcp_info info;
+
+        if (!tcp_info(script->tcp, script->conn, &info))
+                SCRIPT_FAIL(script, "stale handle");
+        if (info.cwnd != want)
+                SCRIPT_FAIL(script, "cwnd is %u", info.cwnd);
+}
+
 static inline void script_connect(struct script *script)
 {
         struct addr local = script_addr(script, true), remote = script_addr(script, false);
@@ -481,6 +492,8 @@ static inline void script_line(struct script *script, const char *line)
                 script_state(script, rest);
         else if (strncmp(text, "srtt ", 5) == 0)
                 script_srtt(script, (uint32_t)n);
+        else if (strncmp(text, "cwnd ", 5) == 0)
+                script_cwnd(script, (uint32_t)n);
         else if (strncmp(text, "icmp ", 5) == 0)
                 script_icmp(script, rest);
         else if (strncmp(text, "held ", 5) == 0 ? stats.packets_held != n
