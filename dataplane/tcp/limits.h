@@ -65,6 +65,9 @@
 #define TCP_KEEPALIVE_STEP_MS 10000u
 
 /* Bounds of one endpoint. */
+#define TCP_SYNCACHE_SHARE 8u     /* half-open ones last a round trip, and cookies take over: an eighth of the connections */
+#define TCP_TIMEWAIT_SHARE 2u     /* a minute's worth of ends; the oldest leaves early */
+#define TCP_SHARE_MIN      65536u /* below so many, as many as connections: the table is small anyway */
 #define TCP_LISTENERS_MAX 64u
 #define TCP_BURST         32u  /* segments per pass of tcp_input() */
 #define TCP_READY_MAX     1024u /* control segments waiting for tcp_output() */

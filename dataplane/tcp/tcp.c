@@ -41,11 +41,17 @@ static uint64_t or_default(uint64_t value, uint64_t by_default)
         return value ? value : by_default;
 }
 
+/* One entry for so many connections; as many as connections where that is little. */
+static uint32_t share_of(uint32_t connections, uint32_t share)
+{
+        return MIN(connections, MAX(connections / share, TCP_SHARE_MIN));
+}
+
 static void fill_settings(struct tcp_settings *set)
 {
         set->connections_max = (uint32_t)or_default(set->connections_max, 1024);
-        set->syncache_max = (uint32_t)or_default(set->syncache_max, set->connections_max);
-        set->timewait_max = (uint32_t)or_default(set->timewait_max, set->connections_max);
+        set->syncache_max = (uint32_t)or_default(set->syncache_max, share_of(set->connections_max, TCP_SYNCACHE_SHARE));
+        set->timewait_max = (uint32_t)or_default(set->timewait_max, share_of(set->connections_max, TCP_TIMEWAIT_SHARE));
         set->packets_held_max = (uint32_t)or_default(set->packets_held_max, 4096);
         set->mtu_v4 = (uint16_t)or_default(set->mtu_v4, 1500);
         set->mtu_v6 = (uint16_t)or_default(set->mtu_v6, 1500);
@@ -442,5 +448,6 @@ void tcp_stats(const struct tcp *tcp, struct tcp_stats *ret)
                 .packets_held = tcp->held,
                 .flights = tcp->flights_used,
                 .packets_ready = tcp->ready_len,
+                .table_bytes = (tcp->table.mask + 1) * sizeof(struct table_bucket),
         };
 }
