@@ -362,6 +362,12 @@ int worker_run(void *arg)
         return 0;
 }
 
+void worker_held(const struct worker *worker, struct worker_held *ret)
+{
+        tcp_stats(worker->tcp, &ret->tcp);
+        sessions_held(worker->sessions, &ret->sessions);
+}
+
 uint32_t worker_sessions(const struct worker *worker)
 {
         return atomic_load(&worker->open);

@@ -75,6 +75,13 @@ int worker_run(void *arg);
 /* Wake a sleeping worker: after a change of what it looks at only when awake. Any thread. */
 void worker_wake(struct worker *worker);
 
+/* What it holds now: for rigs that look for leaks. On its own thread, or when it does not run. */
+struct worker_held {
+        struct tcp_stats tcp;
+        struct sessions_held sessions;
+};
+void worker_held(const struct worker *worker, struct worker_held *ret);
+
 /* Sessions open on it now. */
 uint32_t worker_sessions(const struct worker *worker);
 

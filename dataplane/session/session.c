@@ -555,6 +555,17 @@ uint32_t sessions_open(const struct sessions *ss)
         return indices_used(&ss->opens);
 }
 
+void sessions_held(const struct sessions *ss, struct sessions_held *ret)
+{
+        *ret = (struct sessions_held){
+                .sessions = indices_used(&ss->opens),
+                .legs = indices_used(&ss->legs),
+                .decisions = indices_used(&ss->decisions),
+                .asking = asks_waiting(ss->asks),
+                .texts_bytes = slab_used_bytes(ss->kept),
+        };
+}
+
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
 static void forget_judged(struct sessions *ss, uint32_t index)

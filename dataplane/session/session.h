@@ -95,4 +95,12 @@ bool sessions_publish(struct sessions *sessions);
 
 uint32_t sessions_open(const struct sessions *sessions);
 
+/* What they hold now. */
+struct sessions_held {
+        uint32_t sessions, legs, decisions;
+        uint32_t asking;      /* wait for answers about their clients */
+        uint64_t texts_bytes; /* blocks of what clients said */
+};
+void sessions_held(const struct sessions *sessions, struct sessions_held *ret);
+
 #endif

@@ -29,6 +29,15 @@ static struct packet *new_packet(struct frames *frames)
         return packet;
 }
 
+static uint8_t *append(struct packet *packet, size_t bytes)
+{
+        uint8_t *at = packet_append(packet, (uint16_t)bytes);
+
+        if (at == NULL)
+                rig_fail("a frame of the generator is too large");
+        return at;
+}
+
 static void put_ether(struct frames *frames, uint8_t *at, uint16_t type)
 {
         memcpy(at, frames->to_mac, 6);
@@ -56,7 +65,7 @@ struct packet *frame_build(struct frames *frames, struct peer *peer, uint8_t fla
 {
         struct packet *packet = new_packet(frames);
         unsigned options = flags & FRAME_SYN ? SYN_BYTES : TS_BYTES, tcp_len = WIRE_TCP_BYTES + options + (unsigned)len;
-        uint8_t *at = packet_append(packet, (uint16_t)(HEADERS + tcp_len)), *ip = at + WIRE_ETHER_BYTES, *tcp = at + HEADERS;
+        uint8_t *at = append(packet, HEADERS + tcp_len), *ip = at + WIRE_ETHER_BYTES, *tcp = at + HEADERS;
         struct addr src = addr_from_v4_be(htonl(peer->address)), dst = addr_from_v4_be(htonl(frames->server));
         uint16_t sum;
 
@@ -106,7 +115,7 @@ static void take_arp(struct frames *frames, const uint8_t *at, unsigned len)
         if (len < WIRE_ETHER_BYTES + 28 || wire_load16(arp + 6) != 1 || memcmp(arp + 24, gateway, 4) != 0)
                 return;
         packet = new_packet(frames);
-        out = packet_append(packet, WIRE_ETHER_BYTES + 28);
+        out = append(packet, WIRE_ETHER_BYTES + 28);
         put_ether(frames, out, WIRE_ETHERTYPE_ARP);
         memcpy(out + 14, arp, 8);
         out[21] = 2;

@@ -70,7 +70,7 @@ static void compile_policy(struct rig *rig, const struct rig_options *options)
             "zones: [{zone: bl.example.test, smtp_blocking: true}, {zone: score.example.test, score: 12},\n"
             "        {zone: dyn.example.test, score: 8}, {zone: white.example.test, kind: allow, score: -5}]\n"
             "networks: {deny: {file: deny.list}, deny_action: %s}\n"
-            "limits: {sessions: %u, hold: 1M, connections_per_network: 0}\n"
+            "limits: {sessions: %u, hold: 1M, connections_per_network: %u}\n"
             "dns: {resolvers: [127.0.0.1]}\n"
             "store: {grey_entries: %lu, client_entries: %lu}\n"
             "policies: {default: {reject_at: %s}, open: {greylist: {enabled: false}}}\n";
@@ -82,7 +82,7 @@ static void compile_policy(struct rig *rig, const struct rig_options *options)
 
         write_deny_list(rig, options->deny_list);
         snprintf(yaml, sizeof(yaml), form, options->greet_delay ? options->greet_delay : "0s",
-                 options->deny_drop ? "drop" : "reject", options->sessions, options->grey_entries,
+                 options->deny_drop ? "drop" : "reject", options->sessions, options->per_network, options->grey_entries,
                  options->client_entries, options->reject_at_banner ? "banner" : "rcpt");
         snprintf(path, sizeof(path), "%s/policy.yaml", rig->dir);
         if (policy_compile_text(path, yaml, strlen(yaml), NULL, &how, &errors, &image, &len) < 0) {
@@ -218,8 +218,10 @@ static void drain(struct rig *rig)
                 ring_read_release(&rig->log);
                 rig->records += log.kind != 0;
         }
-        while (ring_read_slot(&rig->ask) != NULL)
+        while (ring_read_slot(&rig->ask) != NULL) {
                 ring_read_release(&rig->ask);
+                rig->questions++;
+        }
 }
 
 uint64_t rig_turn(struct rig *rig, uint64_t pass_us)

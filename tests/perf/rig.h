@@ -29,7 +29,7 @@ struct rig_options {
         bool reject_at_banner;
         bool probes;          /* health checks of backends go on */
         uint32_t sessions;
-        uint32_t syncache;    /* unused entries of the cache; 0: as the dataplane has it */
+        uint32_t per_network; /* limits.connections_per_network; 0: none */
         uint64_t grey_entries;
         uint64_t client_entries;
         uint32_t deny_list;   /* prefixes in networks.deny beside 203.0.113.0/24 */
@@ -43,7 +43,7 @@ struct rig {
         struct rte_ring *to[RIG_PORTS];         /* frames for the device under test */
         struct rte_ring *from[RIG_PORTS];       /* frames of it */
         struct ring log, ask;                   /* control's ends */
-        uint64_t now_us, wall_us, records, records_base;
+        uint64_t now_us, wall_us, records, questions;
         uint64_t turns;
         char dir[64];
 };
