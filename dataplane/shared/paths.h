@@ -8,6 +8,7 @@
 
 #define PATHS_RUN_DIR   "/run/greyline"
 #define PATHS_STATE_DIR "/var/lib/greyline"
+#define PATHS_KEYS_DIR  "/run/greyline-keys" /* keys.h: of greyline-keys alone */
 
 /* In the run directory. */
 #define PATHS_LINK         "link"         /* link.h */
