@@ -45,9 +45,10 @@ static void catch_signals(void)
 static void usage(FILE *to)
 {
         fprintf(to,
-                "usage: greyline-dataplane [--run-dir DIR] [--state-dir DIR] [--user NAME] [--node-id N]\n"
+                "usage: greyline-dataplane [--run-dir DIR] [--state-dir DIR] [--keys-dir DIR] [--user NAME] [--node-id N]\n"
                 "  --run-dir DIR    tables, rings and sockets (default " PATHS_RUN_DIR ")\n"
                 "  --state-dir DIR  policies and the secret (default " PATHS_STATE_DIR ")\n"
+                "  --keys-dir DIR   what it shares with greyline-keys (default " PATHS_KEYS_DIR ")\n"
                 "  --user NAME      become this user once the devices are open\n"
                 "  --node-id N      0 to 63, in place of the policy's node.node_id\n");
 }
@@ -57,6 +58,7 @@ static int parse_options(int argc, char **argv, struct start_options *options)
         static const struct option longs[] = {
                 { "run-dir", required_argument, NULL, 'r' },
                 { "state-dir", required_argument, NULL, 's' },
+                { "keys-dir", required_argument, NULL, 'k' },
                 { "user", required_argument, NULL, 'u' },
                 { "node-id", required_argument, NULL, 'n' },
                 { "help", no_argument, NULL, 'h' },
@@ -64,7 +66,7 @@ static int parse_options(int argc, char **argv, struct start_options *options)
         };
         int option;
 
-        *options = (struct start_options){ .node_id = -1, .run_dir = PATHS_RUN_DIR, .state_dir = PATHS_STATE_DIR };
+        *options = (struct start_options){ .node_id = -1, .run_dir = PATHS_RUN_DIR, .state_dir = PATHS_STATE_DIR, .keys_dir = PATHS_KEYS_DIR };
         while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
                 switch (option) {
                 case 'r':
@@ -72,6 +74,9 @@ static int parse_options(int argc, char **argv, struct start_options *options)
                         break;
                 case 's':
                         options->state_dir = optarg;
+                        break;
+                case 'k':
+                        options->keys_dir = optarg;
                         break;
                 case 'u':
                         options->user = optarg;
@@ -193,6 +198,30 @@ static void take_certs(struct dataplane *dataplane, uint64_t now_us)
         warn_of_end(dataplane);
 }
 
+/* Say when STARTTLS ends or begins again because of greyline-keys, and why. */
+static void follow_keys(struct dataplane *dataplane, uint64_t now_us)
+{
+        static char said[CERTS_REASON_MAX];
+        static bool was_down;
+        const struct runtime *runtime = publish_current(dataplane->publish);
+        struct keyring *keyring = &dataplane->keyring;
+        bool is_down = keyring->link.page && runtime->image->certificates.count != 0 &&
+                       !keyring_is_up(keyring, now_us / 1000);
+        char reason[CERTS_REASON_MAX], line[START_ERROR_MAX];
+
+        if (is_down != was_down)
+                say(is_down ? "greyline-keys does not answer: no STARTTLS until it does" :
+                              "greyline-keys answers again");
+        was_down = is_down;
+        if (is_down)
+                return; /* what it held it may hold again */
+        if (!certs_follow(runtime, keyring, now_us / 1000, reason) || strcmp(reason, said) == 0)
+                return;
+        snprintf(line, sizeof(line), reason[0] ? "no STARTTLS with a certificate: %s" : "all keys are held", reason);
+        say(line);
+        memcpy(said, reason, sizeof(said));
+}
+
 static uint32_t sessions_of_all(const struct dataplane *dataplane)
 {
         uint32_t open = 0;
@@ -210,6 +239,7 @@ static void keep_house(struct dataplane *dataplane, const struct start_options *
         atomic_store(&page->dataplane_beat_ms, worker_clock_us() / 1000);
         take_policy(dataplane, options, devices, refused);
         take_certs(dataplane, worker_clock_us());
+        follow_keys(dataplane, worker_clock_us());
         publish_reclaim(dataplane->publish);
         backends_publish(&dataplane->backends, page);
         atomic_store(&dataplane->draining, atomic_load(&page->draining) != 0 || atomic_load(&stop_wanted));
@@ -290,11 +320,12 @@ int main(int argc, char **argv)
         if (parse_options(argc, argv, &options) < 0)
                 return 2;
         catch_signals();
-        dataplane.publish = publish_new(PORT_WORKERS_MAX);
+        dataplane.publish = publish_new(PORT_WORKERS_MAX, &dataplane.keyring);
         if (dataplane.publish == NULL)
                 return 1;
         if (start_run_dir(&options, error) < 0)
                 goto fail;
+        start_keys(&dataplane, &options);
         if (start_policy(&dataplane, &options, &stop_wanted, error) < 0) {
                 if (atomic_load(&stop_wanted))
                         return 0;

@@ -24,17 +24,19 @@ struct retired {
 struct publish {
         struct runtime *_Atomic current;
         struct rte_rcu_qsbr *qsbr;
+        struct keyring *keyring;
         struct retired retired[RETIRED_MAX];
         unsigned n_retired;
 };
 
-struct publish *publish_new(unsigned workers)
+struct publish *publish_new(unsigned workers, struct keyring *keyring)
 {
         struct publish *publish = calloc(1, sizeof(*publish));
         size_t bytes = rte_rcu_qsbr_get_memsize(workers);
 
         if (publish == NULL)
                 return NULL;
+        publish->keyring = keyring;
         publish->qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(bytes, RTE_CACHE_LINE_SIZE));
         if (publish->qsbr == NULL || rte_rcu_qsbr_init(publish->qsbr, workers) != 0) {
                 publish_free(publish);
@@ -144,7 +146,7 @@ int publish_load(struct publish *publish, const char *path, uint32_t generation,
         }
         reason[0] = '\0';
         r = -EACCES;
-        if (certs_load(runtime, atomic_load(&publish->current), reason) != 0 && generation != 0)
+        if (certs_load(runtime, atomic_load(&publish->current), publish->keyring, reason) != 0 && generation != 0)
                 goto out;
         backends_apply(backends, runtime->image, runtime->server_map);
         put_in_force(publish, runtime, false);
@@ -171,7 +173,7 @@ int publish_certs(struct publish *publish, char reason[IMAGE_REASON_MAX])
                 return -ENOMEM;
         *runtime = *old;
         memset(runtime->tls, 0, sizeof(runtime->tls));
-        (void)certs_load(runtime, old, reason);
+        (void)certs_load(runtime, old, publish->keyring, reason);
         for (unsigned i = 0; i < IMAGE_LISTENERS_MAX; i++)
                 changed += runtime->tls[i] != old->tls[i];
         if (changed == 0) {

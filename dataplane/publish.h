@@ -11,14 +11,15 @@
 
 #include <stdint.h>
 
+#include "dataplane/keyring.h"
 #include "dataplane/relay/backend.h"
 #include "dataplane/session/session.h"
 #include "dataplane/shared/bug.h"
 
 struct publish;
 
-/* workers: how many threads will use it. Allocates; NULL when memory is short. */
-struct publish *publish_new(unsigned workers);
+/* workers: how many threads will use it. keyring: outlives it. Allocates; NULL when memory is short. */
+struct publish *publish_new(unsigned workers, struct keyring *keyring);
 void publish_free(struct publish *publish);
 
 /*

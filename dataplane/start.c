@@ -59,6 +59,15 @@ int start_run_dir(const struct start_options *options, char reterr[START_ERROR_M
         return 0;
 }
 
+void start_keys(struct dataplane *dataplane, const struct start_options *options)
+{
+        int r = keyring_open(&dataplane->keyring, options->keys_dir);
+
+        if (r < 0)
+                fprintf(stderr, "greyline-dataplane: no STARTTLS: %s: %s: nothing can be shared with greyline-keys\n",
+                        options->keys_dir, strerror(-r));
+}
+
 static int load_policy(struct dataplane *dataplane, const char *path, char reterr[START_ERROR_MAX])
 {
         char reason[IMAGE_REASON_MAX];
@@ -305,6 +314,8 @@ int start_workers(struct dataplane *dataplane, const struct start_devices *devic
         snprintf(path, sizeof(path), "%s/" PATHS_LINK, options->run_dir);
         if (privs_give(path, options->user) < 0)
                 return fail(reterr, -EPERM, "%s: cannot give it to user %s", path, options->user);
+        if (dataplane->keyring.link.page)
+                atomic_store(&dataplane->keyring.link.page->workers, dataplane->workers);
         dataplane->bell_control = link_bell_open(options->run_dir, "control");
         dataplane->bell_main = link_bell_open(options->run_dir, "main");
         r = MIN(dataplane->bell_control, dataplane->bell_main);

@@ -17,6 +17,7 @@
 struct start_options {
         const char *run_dir;
         const char *state_dir;
+        const char *keys_dir; /* shared with greyline-keys */
         int node_id;      /* 0 to 63; -1: as the policy says */
         const char *user; /* to become after the start, NULL: stay */
 };
@@ -33,6 +34,9 @@ struct start_devices {
 
 /* Make the run directory and refuse to be the second one in it. */
 int start_run_dir(const struct start_options *options, char reterr[START_ERROR_MAX]) MUST_CHECK;
+
+/* Make what is shared with greyline-keys. Without it all goes on but STARTTLS: then it says why. */
+void start_keys(struct dataplane *dataplane, const struct start_options *options);
 
 /*
  * Wait for a policy and put it in force: STATE/policy/current.image. Says once that it waits.

@@ -39,8 +39,9 @@ struct worker {
         struct sessions *sessions;
         struct rte_ring *hand;      /* packets that other workers received for this one */
         struct ring answers;        /* from control */
+        struct ring signatures;     /* from greyline-keys; shared NULL: there is none */
         struct port_wait *wait;
-        int bell;
+        int bell, keys_bell;
         _Atomic bool asleep;
         uint64_t turns;
         _Atomic uint32_t open;      /* sessions, for main */
@@ -229,6 +230,20 @@ static unsigned take_answers(struct worker *worker)
         return n;
 }
 
+/* One a turn: it lets a handshake go on, which costs as much as many packets. */
+static unsigned take_signature(struct worker *worker)
+{
+        const void *slot = worker->signatures.shared ? ring_read_slot(&worker->signatures) : NULL;
+        struct keys_answer answer;
+
+        if (slot == NULL)
+                return 0;
+        memcpy(&answer, slot, sizeof(answer)); /* greyline-keys could change it while it is checked */
+        ring_read_release(&worker->signatures);
+        sessions_signed(worker->sessions, &answer);
+        return 1;
+}
+
 static unsigned take_events(struct worker *worker)
 {
         struct tcp_event event;
@@ -288,11 +303,14 @@ unsigned worker_turn(struct worker *worker, uint64_t now_us, uint64_t wall_us)
         tcp_tick(worker->tcp, now_us);
         ip_tick(worker->ip, now_us);
         work += take_answers(worker);
+        work += take_signature(worker);
         work += take_events(worker);
         sessions_tick(worker->sessions);
         sessions_judge(worker->sessions);
         if (sessions_publish(worker->sessions))
                 link_bell_ring(dataplane->bell_control);
+        if (sessions_ask_keys(worker->sessions))
+                link_bell_ring(dataplane->keyring.bell);
         work += transmit(worker, now_us);
         atomic_store_explicit(&worker->open, sessions_open(worker->sessions), memory_order_relaxed);
         counter_set(worker->counters, COUNTER_worker_turns, ++worker->turns);
@@ -322,20 +340,27 @@ static void idle(struct worker *worker)
 {
         struct dataplane *dataplane = worker->dataplane;
         uint64_t timeout_us;
+        unsigned rung;
 
         atomic_store(&worker->asleep, true);
         port_wait_arm(worker->wait);
-        if (!ring_read_may_sleep(&worker->answers) || turn(worker) != 0 || rte_ring_count(worker->hand) != 0 ||
+        if (!ring_read_may_sleep(&worker->answers) ||
+            (worker->signatures.shared && !ring_read_may_sleep(&worker->signatures)) || turn(worker) != 0 || rte_ring_count(worker->hand) != 0 ||
             (timeout_us = sleep_us(worker)) == 0 || atomic_load(&dataplane->stopping)) {
                 port_wait_disarm(worker->wait);
         } else {
                 publish_sleep(dataplane->publish, worker->index);
-                if (port_wait(worker->wait, timeout_us) & PORT_WAIT_BELL(0))
+                rung = port_wait(worker->wait, timeout_us);
+                if (rung & PORT_WAIT_BELL(0))
                         link_bell_clear(worker->bell);
+                if (rung & PORT_WAIT_BELL(1))
+                        link_bell_clear(worker->keys_bell);
                 publish_wake(dataplane->publish, worker->index);
                 counter_inc(worker->counters, COUNTER_worker_sleeps);
         }
         ring_read_awake(&worker->answers);
+        if (worker->signatures.shared)
+                ring_read_awake(&worker->signatures);
         atomic_store(&worker->asleep, false);
 }
 
@@ -358,6 +383,7 @@ int worker_run(void *arg)
                 idle(worker);
                 empty = IDLE_TURNS / 2; /* a wake-up for one packet does not begin a long spin */
         }
+        sessions_stop(worker->sessions);
         publish_unregister(dataplane->publish, worker->index);
         return 0;
 }
@@ -397,6 +423,7 @@ static struct tcp *make_tcp(const struct worker *worker, const struct worker_set
 static struct sessions *make_sessions(struct worker *worker, const struct worker_settings *settings)
 {
         struct dataplane *dataplane = worker->dataplane;
+        const struct keys_link *keys = &dataplane->keyring.link;
         struct sessions_settings sessions = {
                 .worker = worker->index,
                 .workers = dataplane->workers,
@@ -413,6 +440,8 @@ static struct sessions *make_sessions(struct worker *worker, const struct worker
                 .legs_max = MAX(settings->sessions_max / SESSION_SHARE, LEGS_MIN),
                 .tls_max = MAX(settings->sessions_max / TLS_SHARE, TLS_MIN),
                 .secret = &dataplane->secret,
+                .keys_ring = keys->page ? keys_request_ring(keys, worker->index) : NULL,
+                .keys_beat_ms = keys->page ? &keys->page->beat_ms : NULL,
                 .node_id = dataplane->node_id,
                 .now_us = settings->now_us,
                 .wall_us = settings->wall_us,
@@ -435,6 +464,23 @@ static struct ip *make_ip(const struct worker *worker, const struct worker_setti
 
         memcpy(&ip_settings.hash_key, settings->secret + 16, sizeof(ip_settings.hash_key));
         return ip_new(&ip, &ip_settings, settings->now_us) < 0 ? NULL : ip;
+}
+
+/* The ring and the bell by which signatures come; nothing where nothing is shared with greyline-keys. */
+static bool open_keys(struct worker *worker, char reterr[PORT_ERROR_MAX])
+{
+        const struct keyring *keyring = &worker->dataplane->keyring;
+        char name[32];
+
+        if (keyring->link.page == NULL)
+                return true;
+        snprintf(name, sizeof(name), "worker.%u", worker->index);
+        worker->keys_bell = keys_bell_open(keyring->dir, name);
+        if (worker->keys_bell < 0)
+                snprintf(reterr, PORT_ERROR_MAX, "%s/bell.%s: %s", keyring->dir, name, strerror(-worker->keys_bell));
+        return worker->keys_bell >= 0 &&
+               ring_attach_reader(&worker->signatures, keys_answer_ring(&keyring->link, worker->index), KEYS_SLOTS,
+                                  sizeof(struct keys_answer)) == 0;
 }
 
 struct worker *worker_new(struct dataplane *dataplane, const struct worker_settings *settings,
@@ -465,8 +511,10 @@ struct worker *worker_new(struct dataplane *dataplane, const struct worker_setti
             ring_attach_reader(&worker->answers, link_answer_ring(&dataplane->link, worker->index),
                                LINK_ANSWER_SLOTS, sizeof(struct msg_answer)) < 0)
                 goto fail;
-        if (port_wait_new(&worker->wait, dataplane->ports, dataplane->n_ports, worker->index, &worker->bell, 1,
-                          reterr) < 0)
+        if (!open_keys(worker, reterr))
+                goto fail;
+        if (port_wait_new(&worker->wait, dataplane->ports, dataplane->n_ports, worker->index,
+                          (int[]){ worker->bell, worker->keys_bell }, worker->signatures.shared ? 2 : 1, reterr) < 0)
                 goto fail;
         return worker;
 fail:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dataplane/ip/ip.h"
+#include "dataplane/keyring.h"
 #include "dataplane/port/port.h"
 #include "dataplane/port/wait.h"
 #include "dataplane/publish.h"
@@ -27,6 +28,7 @@ struct dataplane {
         unsigned n_ports;
         struct steer steer;
         struct publish *publish;
+        struct keyring keyring;
         struct link link;
         struct grey_table grey;
         struct client_table clients;

@@ -62,8 +62,8 @@ static const struct schema_row certificate_rows[] = {
           .example = "/etc/greyline/mx.crt",
           .help = "PEM file with the certificate and then its chain; an absolute path" },
         { "key", SCHEMA_PATH, AT(struct image_certificate, key), .is_required = true,
-          .example = "/etc/greyline/mx.key",
-          .help = "PEM file with the private key, without a passphrase; an absolute path" },
+          .example = "/etc/greyline/keys/mx.key",
+          .help = "PEM file with the private key, without a passphrase, that greyline-keys alone may read; an absolute path" },
 };
 const struct schema schema_certificate = SCHEMA(certificate_rows);
 

@@ -109,7 +109,7 @@ static uint8_t helo_failures(struct sessions *ss, const struct session *s, const
 static void hello(struct sessions *ss, struct session *s, const struct smtp_action *action)
 {
         const uint8_t helo_bits = CLIENT_FAILED_HELO_IP | CLIENT_FAILED_HELO_OURS | CLIENT_FAILED_HELO_SYNTAX;
-        bool is_required;
+        bool is_required, is_down;
 
         if (!texts_keep_hello(ss, s, action)) {
                 refuse_for_room(ss, s, MSG_LOG_CONNECT);
@@ -122,7 +122,7 @@ static void hello(struct sessions *ss, struct session *s, const struct smtp_acti
         s->failed = (uint8_t)((s->failed & ~helo_bits) | helo_failures(ss, s, action));
         smtp_decide(&s->smtp, SMTP_ACCEPT);
         if (action->is_ehlo)
-                say_ehlo(ss, s, starttls_ext(ss, s, &is_required), ss->image->limits.message_bytes_max);
+                say_ehlo(ss, s, starttls_ext(ss, s, &is_required, &is_down), ss->image->limits.message_bytes_max);
         else
                 say_reply(ss, s, SMTP_REPLY_HELO, RULE_none, NULL, NULL);
 }
@@ -473,7 +473,7 @@ static struct smtp_conf conf_of(const struct sessions *ss, const struct session 
         struct smtp_conf conf;
 
         smtp_conf_init(&conf);
-        conf.ext = starttls_ext(ss, s, &conf.tls_required);
+        conf.ext = starttls_ext(ss, s, &conf.tls_required, &conf.tls_down);
         conf.size_max = limits->message_bytes_max;
         conf.rcpt_max = limits->recipients_max;
         conf.errors_max = (uint8_t)MIN(limits->errors_max, 255);

@@ -207,6 +207,9 @@ struct sessions {
         uint32_t tls_max;
         struct handshake *handshake; /* tls_max of them, by index of the TLS connection */
         struct ilist handshakes;   /* whose client has sent a part of its handshake, first come first */
+        bool has_keys_ring;
+        struct ring keys_ring;     /* what is to be signed */
+        const _Atomic uint64_t *keys_beat_ms;
         struct asks *asks;
         struct grey_tokens tokens;
         struct probe probe[PROBES_MAX];
@@ -361,8 +364,11 @@ void decision_end(struct sessions *ss, struct session *s);
 
 /* --- starttls.c --------------------------------------------------------------------------------------------------- */
 
-/* What EHLO offers this client, and whether it must use TLS before it gives us mail. */
-uint32_t starttls_ext(const struct sessions *ss, const struct session *s, bool *ret_required);
+/*
+ * What EHLO offers this client, whether it must use TLS before it gives us mail, and whether STARTTLS would be offered but
+ * cannot be had now.
+ */
+uint32_t starttls_ext(const struct sessions *ss, const struct session *s, bool *ret_required, bool *ret_down);
 
 /* The client has said STARTTLS. True: the handshake began, or the session is over; false: it was told that it cannot. */
 bool starttls_begin(struct sessions *ss, struct session *s);
@@ -375,6 +381,12 @@ void starttls_leave(struct sessions *ss, struct session *s);
 
 /* One step of one handshake. */
 void starttls_turn(struct sessions *ss);
+
+/* Would starttls_turn() have something to do? */
+bool starttls_is_due(const struct sessions *ss);
+
+/* The handshake has taken too long: the client, or greyline-keys. */
+void starttls_expired(struct sessions *ss, struct session *s);
 
 /* --- leg.c ------------------------------------------------------------------------------------------------------ */
 

@@ -85,6 +85,10 @@ struct sessions *sessions_new(const struct sessions_settings *settings, const st
                 sessions_free(ss);
                 return NULL;
         }
+        ss->keys_beat_ms = settings->keys_beat_ms;
+        ss->has_keys_ring = settings->keys_ring &&
+                            ring_attach_writer(&ss->keys_ring, settings->keys_ring, KEYS_SLOTS,
+                                               sizeof(struct keys_request)) == 0;
         ilist_init(&ss->handshakes, ss->handshake, sizeof(*ss->handshake));
         wheel_init(&ss->wheel, &ss->session[0].timer, sizeof(struct session), ss->now_us / 1000);
         grey_tokens_init(&ss->tokens, grey_table_entries(ss->grey), window_max(ss->image), ss->workers,
@@ -270,9 +274,8 @@ static void session_expired(struct sessions *ss, struct session *s)
         case PHASE_HELD:
                 client_timed_out(ss, s);
                 break;
-        case PHASE_TLS: /* nothing can be said that the client would read */
-                count(ss, COUNTER_client_timeouts);
-                session_end(ss, s, RULE_timeout, false);
+        case PHASE_TLS:
+                starttls_expired(ss, s);
                 break;
         case PHASE_FREE:
         case PHASE_GREY:
@@ -315,7 +318,7 @@ uint64_t sessions_due_us(const struct sessions *ss)
         uint64_t due_ms = wheel_due_ms(&ss->wheel);
         uint64_t due_us = due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000;
 
-        if (ss->handshakes.head != ILIST_NONE)
+        if (starttls_is_due(ss))
                 return ss->now_us;
         if (ss->worker != 0)
                 return due_us;

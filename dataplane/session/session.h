@@ -19,6 +19,7 @@
 #include "dataplane/shared/client_table.h"
 #include "dataplane/shared/grey_table.h"
 #include "dataplane/shared/image.h"
+#include "dataplane/shared/keys.h"
 #include "dataplane/shared/link.h"
 #include "dataplane/shared/secret.h"
 #include "dataplane/tcp/tcp.h"
@@ -53,6 +54,8 @@ struct sessions_settings {
         uint32_t legs_max;       /* backend connections of this worker */
         uint32_t tls_max;        /* of its clients that use TLS at one time; 0: none can */
         const struct secret *secret; /* of the cluster, for session tickets; only with tls_max */
+        void *keys_ring;         /* keys_request_ring() of this worker, NULL: nobody signs, no client can use TLS */
+        const _Atomic uint64_t *keys_beat_ms; /* greyline-keys' sign of life */
         uint8_t node_id;
         uint64_t now_us;         /* monotonic */
         uint64_t wall_us;        /* since 1970 */
@@ -81,6 +84,9 @@ void session_event(struct sessions *sessions, const struct tcp_event *event);
 /* A message of control: copied from the ring and unchecked. */
 void sessions_answer(struct sessions *sessions, const struct msg_answer *answer);
 
+/* A signature of greyline-keys, or why there is none: copied from the ring and unchecked. At most one a turn. */
+void sessions_signed(struct sessions *sessions, const struct keys_answer *answer);
+
 /* Judge the recipients that this turn has brought to the greylist, all in one pass. */
 void sessions_judge(struct sessions *sessions);
 
@@ -92,6 +98,12 @@ uint64_t sessions_due_us(const struct sessions *sessions);
 
 /* Publish what was written to the rings. Returns true when control sleeps and its bell should be rung. */
 bool sessions_publish(struct sessions *sessions);
+
+/* Give out what handshakes want signed. Returns true when greyline-keys sleeps and its bell should be rung. */
+bool sessions_ask_keys(struct sessions *sessions);
+
+/* On the worker's thread, when it will run no more: handshakes that wait for a signature cannot end on another. */
+void sessions_stop(struct sessions *sessions);
 
 uint32_t sessions_open(const struct sessions *sessions);
 

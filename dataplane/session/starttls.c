@@ -3,36 +3,46 @@
  * From STARTTLS to the end of the handshake (RFC 3207). What the client sent behind the command is thrown away
  * before the first octet of TLS is looked at: there is no way from there into the encrypted session.
  *
- * A handshake costs 0.2 to 0.5 ms, as much as hundreds of packets. Those that have something to do wait in a queue,
- * and a turn of the worker takes one step of one of them: a flood of handshakes makes handshakes slow, not the rest.
+ * A step of a handshake costs 0.1 to 0.2 ms, as much as hundreds of packets. Those that have something to do wait in a
+ * queue, and a turn of the worker takes one step of one of them: a flood of handshakes makes handshakes slow, not the
+ * rest.
+ *
+ * A handshake that needs a signature leaves the queue until greyline-keys has answered, at most KEYS_WAIT_MS: then the
+ * connection is dropped. Of those that wait there are KEYS_IN_FLIGHT; more begin when one has its answer.
  */
 #include "dataplane/session/wire.h"
 
 #include <string.h>
 
-#define HANDSHAKE_TIMEOUT_MS 30000u /* of the client; a half-open handshake costs more than an idle session */
+/* Of the client; a half-open handshake costs more than an idle session. */
+#define HELLO_TIMEOUT_MS  20000u /* until it has said enough for our signature, or for all without one */
+#define FINISH_TIMEOUT_MS 10000u /* from the signature to the end */
 
-/* The certificates that this client may use now, NULL: none. */
+/* The certificates that this client may use now, NULL: none, or nobody would sign. */
 static struct tls_set *set_of(const struct sessions *ss, const struct image_listener *listener)
 {
         struct tls_set *set;
 
-        if (listener == NULL || listener->tls == IMAGE_TLS_OFF || ss->tls == NULL)
+        if (listener == NULL || listener->tls == IMAGE_TLS_OFF || ss->tls == NULL ||
+            !ss->has_keys_ring || !keys_is_up(ss->keys_beat_ms, ss->now_us / 1000))
                 return NULL;
         set = ss->runtime->tls[listener - image_listener(ss->image, 0)];
         return set && tls_set_is_valid(set, ss->wall_sec) ? set : NULL;
 }
 
-uint32_t starttls_ext(const struct sessions *ss, const struct session *s, bool *ret_required)
+uint32_t starttls_ext(const struct sessions *ss, const struct session *s, bool *ret_required, bool *ret_down)
 {
         const struct image_listener *listener;
+        bool is_there;
 
-        *ret_required = false;
+        *ret_required = *ret_down = false;
         if (ss->image->certificates.count == 0 || smtp_is_tls(&s->smtp))
                 return SMTP_EXT_DEFAULT;
         listener = session_listener(ss, s);
+        is_there = set_of(ss, listener) != NULL;
         *ret_required = listener && listener->tls == IMAGE_TLS_REQUIRED;
-        return SMTP_EXT_DEFAULT | (set_of(ss, listener) ? SMTP_EXT_STARTTLS : 0);
+        *ret_down = !is_there && listener && listener->tls != IMAGE_TLS_OFF && listener->certificates.count != 0;
+        return SMTP_EXT_DEFAULT | (is_there ? SMTP_EXT_STARTTLS : 0);
 }
 
 static void forget(struct sessions *ss, struct session *s)
@@ -65,7 +75,7 @@ bool starttls_begin(struct sessions *ss, struct session *s)
                 session_end(ss, s, RULE_overload, true);
                 return true;
         }
-        session_phase(ss, s, PHASE_TLS, HANDSHAKE_TIMEOUT_MS);
+        session_phase(ss, s, PHASE_TLS, HELLO_TIMEOUT_MS);
         return true;
 }
 
@@ -85,8 +95,9 @@ void starttls_leave(struct sessions *ss, struct session *s)
 static void step(struct sessions *ss, struct session *s)
 {
         struct tls_conn *tls = tls_of(ss, s);
+        bool was_waiting = tls_is_waiting(tls);
 
-        while (tls_state(tls) == TLS_ST_HANDSHAKE) {
+        while (tls_state(tls) == TLS_ST_HANDSHAKE && !tls_is_waiting(tls)) {
                 uint32_t len;
                 const uint8_t *bytes = tcp_recv_peek(ss->tcp, s->client, &len);
                 size_t used = len == 0 ? 0 : tls_input(tls, bytes, len);
@@ -95,6 +106,9 @@ static void step(struct sessions *ss, struct session *s)
                 if (used == 0)
                         break;
         }
+        /* From the question on: what the client says meanwhile must not make it hold its slot longer. */
+        if (!was_waiting && tls_is_waiting(tls))
+                session_phase(ss, s, PHASE_TLS, KEYS_WAIT_MS);
         if (s->eof && tls_state(tls) == TLS_ST_HANDSHAKE)
                 tls_input_end(tls);
         (void)wire_flush(ss, s);
@@ -109,20 +123,15 @@ static void count_failure(struct sessions *ss, const struct session *s)
                 [TLS_FAULT_NO_SHARED] = COUNTER_tls_fail_no_shared,
                 [TLS_FAULT_ALERT] = COUNTER_tls_fail_alert,
                 [TLS_FAULT_LOCAL] = COUNTER_tls_fail_local,
+                [TLS_FAULT_KEY] = COUNTER_tls_fail_key,
         };
 
         count(ss, counters[tls_fault(tls_of(ss, s))]);
 }
 
-void starttls_turn(struct sessions *ss)
+/* What a step has come to. */
+static void conclude(struct sessions *ss, struct session *s)
 {
-        struct session *s;
-
-        if (ss->handshakes.head == ILIST_NONE)
-                return;
-        s = &ss->session[ss->handshake[ss->handshakes.head].session];
-        ilist_remove(&ss->handshakes, ss->handshakes.head);
-        step(ss, s);
         if (s->closing) {
                 session_end(ss, s, RULE_overload, true);
                 return;
@@ -144,4 +153,94 @@ void starttls_turn(struct sessions *ss)
                 session_end(ss, s, RULE_tls_handshake, false); /* an alert may be on its way */
                 return;
         }
+}
+
+/*
+ * The first that can go on, by index of its TLS connection. While all slots for signatures are taken, that is one which has had its own; the search ends
+ * after as many as there are slots, since more cannot be in that state and still have something to do soon.
+ */
+static uint32_t next_due(const struct sessions *ss)
+{
+        uint32_t index = ss->handshakes.head;
+
+        for (unsigned i = 0; i < KEYS_IN_FLIGHT && index != ILIST_NONE; i++) {
+                if (!tls_is_busy(ss->tls) || tls_is_signed(tls_conn_at(ss->tls, index)))
+                        return index;
+                index = ss->handshake[index].node.next;
+        }
+        return ILIST_NONE;
+}
+
+bool starttls_is_due(const struct sessions *ss)
+{
+        return ss->handshakes.head != ILIST_NONE && next_due(ss) != ILIST_NONE;
+}
+
+void starttls_turn(struct sessions *ss)
+{
+        uint32_t index = ss->handshakes.head == ILIST_NONE ? ILIST_NONE : next_due(ss);
+        struct session *s;
+
+        if (index == ILIST_NONE)
+                return;
+        s = &ss->session[ss->handshake[index].session];
+        ilist_remove(&ss->handshakes, index);
+        step(ss, s);
+        conclude(ss, s);
+}
+
+void starttls_expired(struct sessions *ss, struct session *s)
+{
+        /* Nothing can be said that the client would read. */
+        if (tls_is_waiting(tls_of(ss, s))) {
+                count(ss, COUNTER_tls_sign_late);
+                session_end(ss, s, RULE_tls_handshake, false);
+        } else {
+                count(ss, COUNTER_client_timeouts);
+                session_end(ss, s, RULE_timeout, false);
+        }
+}
+
+/* --- greyline-keys ---------------------------------------------------------------------------------------------- */
+
+void sessions_signed(struct sessions *ss, const struct keys_answer *answer)
+{
+        struct tls_conn *conn = ss->tls ? tls_answer(ss->tls, answer) : NULL;
+        struct session *s;
+
+        if (conn == NULL) {
+                count(ss, COUNTER_tls_sign_stray);
+                return;
+        }
+        s = &ss->session[ss->handshake[tls_conn_index(conn)].session];
+        /* Ours: no session gives up its TLS but by tls_close(). */
+        BUG_ON(tls_of(ss, s) != conn || s->phase != PHASE_TLS);
+        starttls_leave(ss, s); /* what the client has said meanwhile is taken here */
+        session_phase(ss, s, PHASE_TLS, FINISH_TIMEOUT_MS);
+        (void)tls_input(conn, NULL, 0);
+        step(ss, s);
+        conclude(ss, s);
+}
+
+bool sessions_ask_keys(struct sessions *ss)
+{
+        struct keys_request *slot, request;
+        unsigned n = 0;
+
+        if (ss->tls == NULL || !ss->has_keys_ring)
+                return false;
+        /* No room: greyline-keys is far behind; what waits here is asked when there is, or given up by its session. */
+        while ((slot = ring_write_slot(&ss->keys_ring)) != NULL && tls_next_request(ss->tls, &request)) {
+                request.asked_ms = (uint32_t)(ss->now_us / 1000);
+                memcpy(slot, &request, sizeof(*slot));
+                ring_write_commit(&ss->keys_ring);
+                n++;
+        }
+        return n != 0 && ring_write_publish(&ss->keys_ring);
+}
+
+void sessions_stop(struct sessions *ss)
+{
+        if (ss->tls)
+                tls_pool_stop(ss->tls);
 }

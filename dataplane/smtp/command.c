@@ -255,7 +255,9 @@ static void parse_quit(const struct smtp_conf *conf, const char *arg, size_t len
 /* RFC 3207, 4: no parameters; offered only where conf says so. */
 static void parse_starttls(const struct smtp_conf *conf, const char *arg, size_t len, struct smtp_action *ret)
 {
-        if ((conf->ext & SMTP_EXT_STARTTLS) == 0)
+        if ((conf->ext & SMTP_EXT_STARTTLS) == 0 && conf->tls_down)
+                smtp_command_fail(ret, SMTP_REPLY_TLS_UNAVAILABLE, SMTP_FAULT_TLS);
+        else if ((conf->ext & SMTP_EXT_STARTTLS) == 0)
                 smtp_command_fail(ret, SMTP_REPLY_NOT_IMPLEMENTED, SMTP_FAULT_UNKNOWN);
         else
                 parse_bare(len, SMTP_ACT_STARTTLS, SMTP_REPLY_NONE, ret);

@@ -214,8 +214,10 @@ static struct smtp_conf client_conf(const struct smtp_machine *m, const struct s
         struct smtp_conf allowed = *conf;
 
         allowed.ext &= (m->flags & FLAG_EHLO) ? SMTP_EXT_IMPLEMENTED : 0;
-        if (m->flags & FLAG_TLS)
+        if (m->flags & FLAG_TLS) {
                 allowed.ext &= ~(uint32_t)SMTP_EXT_STARTTLS;
+                allowed.tls_down = false;
+        }
         return allowed;
 }
 

@@ -53,6 +53,7 @@ struct smtp_conf {
         uint8_t errors_max;        /* protocol errors before 421 */
         uint8_t idle_commands_max; /* commands that move nothing before 421 */
         bool tls_required;         /* no mail in clear: 530, or 454 where ext has no STARTTLS (RFC 3207 4) */
+        bool tls_down;             /* STARTTLS is offered here, but cannot be had now: 454 instead of 502 (RFC 3207 4) */
 };
 
 /* The defaults: SMTP_EXT_DEFAULT, limits.h, no size limit. */

@@ -3,6 +3,9 @@
  * Pools and connections. OpenSSL reads from the bytes of the call that is under way and writes into the pool's
  * output buffer, by a BIO of our own: a memory BIO would copy everything once more and keep its buffers while the
  * connection is idle.
+ *
+ * A handshake runs as an OpenSSL job, on a stack of its own, so that it can be left in the middle of a signature. The
+ * number of those that wait is bounded (KEYS_IN_FLIGHT), and with it that of stacks.
  */
 #include "dataplane/tls/private.h"
 
@@ -90,7 +93,9 @@ struct tls_pool *tls_pool_new(uint32_t conns_max, const struct secret *secret)
         pool->conn = calloc(conns_max, sizeof(*pool->conn));
         pool->free_conn = calloc(conns_max, sizeof(*pool->free_conn));
         pool->method = make_method();
-        if (pool->conn == NULL || pool->free_conn == NULL || pool->method == NULL) {
+        pool->wait_context = ASYNC_WAIT_CTX_new();
+        if (pool->conn == NULL || pool->free_conn == NULL || pool->method == NULL || pool->wait_context == NULL ||
+            !ASYNC_is_capable()) {
                 tls_pool_free(pool);
                 return NULL;
         }
@@ -103,8 +108,9 @@ void tls_pool_free(struct tls_pool *pool)
 {
         if (pool == NULL)
                 return;
-        BUG_ON(pool->used != 0);
+        BUG_ON(pool->used != 0 || pool->waiting != 0);
         BIO_meth_free(pool->method);
+        ASYNC_WAIT_CTX_free(pool->wait_context);
         free(pool->conn);
         free(pool->free_conn);
         OPENSSL_cleanse(&pool->keys, sizeof(pool->keys));
@@ -131,61 +137,7 @@ struct tls_conn *tls_conn_at(const struct tls_pool *pool, uint32_t index)
         return &pool->conn[index];
 }
 
-/* --- opening and closing ---------------------------------------------------------------------------------------------- */
-
-struct tls_conn *tls_open(struct tls_pool *pool, struct tls_set *set)
-{
-        struct tls_conn *conn;
-        BIO *bio;
-
-        if (pool->used == pool->conns_max)
-                return NULL;
-        conn = &pool->conn[pool->free_conn[pool->conns_max - pool->used - 1]];
-        ERR_clear_error();
-        conn->ssl = SSL_new(set_context(set));
-        bio = BIO_new(pool->method);
-        if (conn->ssl == NULL || bio == NULL) {
-                SSL_free(conn->ssl);
-                BIO_free(bio);
-                conn->ssl = NULL;
-                return NULL;
-        }
-        BIO_set_data(bio, conn);
-        SSL_set_bio(conn->ssl, bio, bio);
-        SSL_set_app_data(conn->ssl, conn);
-        SSL_set_accept_state(conn->ssl);
-        conn->pool = pool;
-        conn->set = tls_set_take(set);
-        conn->state = TLS_ST_HANDSHAKE;
-        conn->fault = TLS_FAULT_NONE;
-        conn->plain_at = conn->plain_len = 0;
-        conn->in = NULL;
-        conn->in_len = 0;
-        pool->used++;
-        return conn;
-}
-
-void tls_close(struct tls_conn *conn)
-{
-        struct tls_pool *pool;
-
-        if (conn == NULL)
-                return;
-        pool = conn->pool;
-        if (pool->writer == conn)
-                pool->out_len = 0;
-        /* Without this OpenSSL would take the session for broken, and not resume it. */
-        SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-        SSL_free(conn->ssl);
-        conn->ssl = NULL;
-        tls_set_give(conn->set);
-        conn->set = NULL;
-        OPENSSL_cleanse(conn->plain, sizeof(conn->plain));
-        pool->used--;
-        pool->free_conn[pool->conns_max - pool->used - 1] = (uint32_t)(conn - pool->conn);
-}
-
-/* --- bytes -------------------------------------------------------------------------------------------------------------- */
+/* --- handshakes ------------------------------------------------------------------------------------------------------------ */
 
 static enum tls_fault fault_of(unsigned long error)
 {
@@ -222,7 +174,8 @@ static void settle(struct tls_conn *conn, int result)
                 conn->state = TLS_ST_CLOSED;
                 return;
         case SSL_ERROR_SSL:
-                conn->fault = (uint8_t)fault_of(ERR_peek_error());
+                if (conn->fault == TLS_FAULT_NONE)
+                        conn->fault = (uint8_t)fault_of(ERR_peek_error());
                 break;
         default: /* no room for output */
                 conn->fault = TLS_FAULT_LOCAL;
@@ -231,6 +184,196 @@ static void settle(struct tls_conn *conn, int result)
         conn->state = TLS_ST_FAILED;
         ERR_clear_error();
 }
+
+/* The connection whose handshake runs on this thread now. */
+static _Thread_local struct tls_conn *shaking;
+
+static int shake(void *arg)
+{
+        struct tls_conn *conn = *(struct tls_conn **)arg;
+
+        return SSL_do_handshake(conn->ssl);
+}
+
+/* One step: to where the client's bytes end, to a signature, or to the handshake's end. */
+static void step(struct tls_conn *conn)
+{
+        int result = -1, job = ASYNC_FINISH;
+
+        shaking = conn;
+        if (conn->is_signed)
+                result = SSL_do_handshake(conn->ssl);
+        else
+                job = ASYNC_start_job(&conn->job, conn->pool->wait_context, &result, shake, &conn, sizeof(conn));
+        shaking = NULL;
+        if (job == ASYNC_PAUSE)
+                return;
+        conn->job = NULL;
+        if (job != ASYNC_FINISH) { /* no memory for a stack */
+                conn->state = TLS_ST_FAILED;
+                conn->fault = TLS_FAULT_LOCAL;
+        } else if (result == 1) {
+                conn->state = TLS_ST_OPEN;
+        } else {
+                settle(conn, result);
+        }
+}
+
+bool conn_sign(const struct keys_request *request, uint8_t *signature, size_t *ret_len, size_t room)
+{
+        struct tls_conn *conn = shaking;
+        struct tls_pool *pool = conn ? conn->pool : NULL;
+        struct sign_slot *slot;
+        bool done;
+
+        /* Ours: tls_input() begins no handshake without a slot, and each signs once. */
+        if (conn == NULL || ASYNC_get_current_job() == NULL || conn->slot != SLOT_NONE || tls_is_busy(pool))
+                return false;
+        for (conn->slot = 0; pool->slot[conn->slot].state != SLOT_FREE;)
+                conn->slot++;
+        slot = &pool->slot[conn->slot];
+        slot->conn = (uint32_t)(conn - pool->conn);
+        slot->request = *request;
+        slot->request.serial = (uint64_t)pool->sequence++ << 8 | conn->slot;
+        slot->state = SLOT_NEW;
+        pool->waiting++;
+        /* step() lets it go on only when there is an answer; a library that does not suspend must not be a hang. */
+        done = ASYNC_pause_job() == 1 && slot->state == SLOT_ANSWERED && slot->answer.status == KEYS_DONE &&
+               slot->answer.len != 0 && slot->answer.len <= room;
+        if (done) {
+                memcpy(signature, slot->answer.signature, slot->answer.len);
+                *ret_len = slot->answer.len;
+        } else {
+                conn->fault = TLS_FAULT_KEY;
+        }
+        slot->state = SLOT_FREE;
+        pool->waiting--;
+        conn->slot = SLOT_NONE;
+        conn->is_signed = true;
+        return done;
+}
+
+/* Bring a suspended handshake to its end: its stack is given back only so. */
+static void give_up(struct tls_conn *conn)
+{
+        if (conn->job == NULL)
+                return;
+        conn->pool->slot[conn->slot].answer.status = KEYS_FAILED;
+        conn->pool->slot[conn->slot].state = SLOT_ANSWERED;
+        ERR_clear_error();
+        step(conn);
+        BUG_ON(conn->job != NULL);
+        if (conn->pool->writer == conn)
+                conn->pool->out_len = 0; /* nobody sends what it had to say */
+}
+
+bool tls_is_waiting(const struct tls_conn *conn)
+{
+        return conn->job != NULL && conn->pool->slot[conn->slot].state != SLOT_ANSWERED;
+}
+
+bool tls_is_signed(const struct tls_conn *conn)
+{
+        return conn->is_signed;
+}
+
+bool tls_is_busy(const struct tls_pool *pool)
+{
+        return pool->waiting == KEYS_IN_FLIGHT;
+}
+
+bool tls_next_request(struct tls_pool *pool, struct keys_request *ret)
+{
+        for (unsigned i = 0; pool->waiting != 0 && i < KEYS_IN_FLIGHT; i++) {
+                if (pool->slot[i].state == SLOT_NEW) {
+                        pool->slot[i].state = SLOT_ASKED;
+                        *ret = pool->slot[i].request;
+                        return true;
+                }
+        }
+        return false;
+}
+
+struct tls_conn *tls_answer(struct tls_pool *pool, const struct keys_answer *answer)
+{
+        struct sign_slot *slot = &pool->slot[(answer->serial & 0xff) % KEYS_IN_FLIGHT];
+
+        if (slot->state != SLOT_ASKED || slot->request.serial != answer->serial)
+                return NULL;
+        slot->answer = *answer;
+        if (answer->len > sizeof(answer->signature))
+                slot->answer.status = KEYS_FAILED;
+        slot->state = SLOT_ANSWERED;
+        return &pool->conn[slot->conn];
+}
+
+void tls_pool_stop(struct tls_pool *pool)
+{
+        for (unsigned i = 0; i < KEYS_IN_FLIGHT; i++) {
+                if (pool->slot[i].state != SLOT_FREE)
+                        give_up(&pool->conn[pool->slot[i].conn]);
+        }
+}
+
+/* --- opening and closing ---------------------------------------------------------------------------------------------- */
+
+struct tls_conn *tls_open(struct tls_pool *pool, struct tls_set *set)
+{
+        struct tls_conn *conn;
+        BIO *bio;
+
+        if (pool->used == pool->conns_max)
+                return NULL;
+        conn = &pool->conn[pool->free_conn[pool->conns_max - pool->used - 1]];
+        ERR_clear_error();
+        conn->ssl = SSL_new(set_context(set));
+        bio = BIO_new(pool->method);
+        if (conn->ssl == NULL || bio == NULL) {
+                SSL_free(conn->ssl);
+                BIO_free(bio);
+                conn->ssl = NULL;
+                return NULL;
+        }
+        BIO_set_data(bio, conn);
+        SSL_set_bio(conn->ssl, bio, bio);
+        SSL_set_app_data(conn->ssl, conn);
+        SSL_set_accept_state(conn->ssl);
+        conn->pool = pool;
+        conn->set = tls_set_take(set);
+        conn->state = TLS_ST_HANDSHAKE;
+        conn->fault = TLS_FAULT_NONE;
+        conn->slot = SLOT_NONE;
+        conn->is_signed = false;
+        conn->job = NULL;
+        conn->plain_at = conn->plain_len = 0;
+        conn->in = NULL;
+        conn->in_len = 0;
+        pool->used++;
+        return conn;
+}
+
+void tls_close(struct tls_conn *conn)
+{
+        struct tls_pool *pool;
+
+        if (conn == NULL)
+                return;
+        pool = conn->pool;
+        give_up(conn);
+        if (pool->writer == conn)
+                pool->out_len = 0;
+        /* Without this OpenSSL would take the session for broken, and not resume it. */
+        SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(conn->ssl);
+        conn->ssl = NULL;
+        tls_set_give(conn->set);
+        conn->set = NULL;
+        OPENSSL_cleanse(conn->plain, sizeof(conn->plain));
+        pool->used--;
+        pool->free_conn[pool->conns_max - pool->used - 1] = (uint32_t)(conn - pool->conn);
+}
+
+/* --- bytes -------------------------------------------------------------------------------------------------------------- */
 
 /* Decrypt into what is free of the buffer. */
 static void fill(struct tls_conn *conn)
@@ -253,17 +396,14 @@ static void fill(struct tls_conn *conn)
 
 size_t tls_input(struct tls_conn *conn, const uint8_t *bytes, size_t len)
 {
+        if (conn->state == TLS_ST_HANDSHAKE &&
+            (tls_is_waiting(conn) || (!conn->is_signed && conn->job == NULL && tls_is_busy(conn->pool))))
+                return 0;
         conn->in = bytes;
         conn->in_len = len;
         ERR_clear_error();
-        if (conn->state == TLS_ST_HANDSHAKE) {
-                int result = SSL_do_handshake(conn->ssl);
-
-                if (result == 1)
-                        conn->state = TLS_ST_OPEN;
-                else
-                        settle(conn, result);
-        }
+        if (conn->state == TLS_ST_HANDSHAKE)
+                step(conn);
         if (conn->state == TLS_ST_OPEN)
                 fill(conn);
         len -= conn->in_len;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Certificates of a listener. One OpenSSL context for each group of names; in a context stand certificates of
- * different key types side by side (OpenSSL chooses by what the client can verify). The key is in the context's
- * memory: the only place that would change for a key holder in a process of its own is use_key().
+ * different key types side by side (OpenSSL chooses by what the client can verify). Beside a certificate stands a key
+ * without its private half (sign.c), made of the certificate itself: no key file is read here.
  */
 #include "dataplane/tls/private.h"
 
@@ -20,6 +20,10 @@
 /* With forward secrecy and authenticated encryption; what TLS 1.3 has is all of that kind. */
 #define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define GROUPS      "X25519:P-256:P-384"
+/* What greyline-keys signs. */
+#define SIGNATURES                                                                                            \
+        "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"                \
+        "RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
 struct stamp {
         dev_t device;
@@ -30,7 +34,9 @@ struct stamp {
 
 struct certificate {
         char *cert_path, *key_path;
-        struct stamp cert_stamp, key_stamp;
+        struct stamp stamp; /* of the certificate's file; its key's may be where we cannot look */
+        uint8_t key[KEYS_FINGERPRINT];
+        atomic_bool is_held; /* written by main, read by workers */
         SSL_CTX *context; /* one of the set's */
         X509 *leaf;       /* the context's */
         int type;         /* EVP_PKEY_* */
@@ -131,6 +137,7 @@ static SSL_CTX *make_context(struct tls_set *set)
         if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
             SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1 ||
             SSL_CTX_set1_groups_list(context, GROUPS) != 1 ||
+            SSL_CTX_set1_sigalgs_list(context, SIGNATURES) != 1 ||
             SSL_CTX_set_tlsext_servername_callback(context, choose_by_name) != 1 ||
             SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_callback) != 1 ||
             EVP_Digest(set->name, strlen(set->name), id, &id_len, EVP_sha256(), NULL) != 1 ||
@@ -194,14 +201,22 @@ static SSL_CTX *context_for(const struct tls_set *set, X509 *leaf, int type)
         return NULL;
 }
 
-static bool use_key(SSL_CTX *context, const char *path, char reterr[TLS_ERROR_MAX])
+/* Put a key beside the certificate that is the context's newest. */
+static bool use_key(struct certificate *certificate, X509 *leaf, const char *path, char reterr[TLS_ERROR_MAX])
 {
+        EVP_PKEY *public = X509_get0_pubkey(leaf), *stub;
+        bool done;
+
         ERR_clear_error();
-        /* A key of another type would only lie beside the certificate: the check finds that one. */
-        if (SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) != 1 ||
-            SSL_CTX_check_private_key(context) != 1)
-                return fail(reterr, "%.150s: no usable private key: %s", path, reason());
-        return true;
+        if (public == NULL || !key_fingerprint(public, certificate->key))
+                return fail(reterr, "%.150s: no usable certificate: %s", path, reason());
+        stub = key_stub(public);
+        if (stub == NULL)
+                return fail(reterr, "%.150s: no usable certificate: its key is neither EC nor RSA of at most %u bits", path,
+                            KEYS_BITS_MAX);
+        done = SSL_CTX_use_PrivateKey(certificate->context, stub) == 1;
+        EVP_PKEY_free(stub);
+        return done || fail(reterr, "%.150s: no usable certificate: %s", path, reason());
 }
 
 /* The first certificate of a PEM file. */
@@ -239,8 +254,7 @@ static bool add(struct tls_set *set, const struct tls_files *files, char reterr[
                 set->context[set->n_contexts++] = context;
         }
         certificate->context = context;
-        certificate->cert_stamp = stamp_of(files->cert);
-        certificate->key_stamp = stamp_of(files->key);
+        certificate->stamp = stamp_of(files->cert);
         certificate->cert_path = strdup(files->cert);
         certificate->key_path = strdup(files->key);
         if (certificate->cert_path == NULL || certificate->key_path == NULL) {
@@ -252,7 +266,7 @@ static bool add(struct tls_set *set, const struct tls_files *files, char reterr[
                 fail(reterr, "%.150s: no usable certificate: %s", files->cert, reason());
                 goto out;
         }
-        if (!use_key(context, files->key, reterr))
+        if (!use_key(certificate, leaf, files->cert, reterr))
                 goto out;
         certificate->leaf = SSL_CTX_get0_certificate(context);
         certificate->from_sec = seconds_of(X509_get0_notBefore(leaf));
@@ -327,20 +341,41 @@ bool tls_set_is_current(const struct tls_set *set, const char *name, const struc
                 return false;
         for (unsigned i = 0; i < n; i++) {
                 const struct certificate *certificate = &set->certificate[i];
-                struct stamp cert = stamp_of(files[i].cert), key = stamp_of(files[i].key);
+                struct stamp stamp = stamp_of(files[i].cert);
 
                 if (strcmp(certificate->cert_path, files[i].cert) != 0 ||
                     strcmp(certificate->key_path, files[i].key) != 0 ||
-                    !is_same(&certificate->cert_stamp, &cert) || !is_same(&certificate->key_stamp, &key))
+                    !is_same(&certificate->stamp, &stamp))
                         return false;
         }
         return true;
 }
 
+unsigned tls_set_keys(const struct tls_set *set)
+{
+        return set->n;
+}
+
+void tls_set_key(const struct tls_set *set, unsigned index, struct tls_key *ret)
+{
+        BUG_ON(index >= set->n);
+        memcpy(ret->key, set->certificate[index].key, sizeof(ret->key));
+        ret->path = set->certificate[index].key_path;
+}
+
+void tls_set_hold(struct tls_set *set, unsigned index, bool is_held)
+{
+        BUG_ON(index >= set->n);
+        atomic_store_explicit(&set->certificate[index].is_held, is_held, memory_order_relaxed);
+}
+
 bool tls_set_is_valid(const struct tls_set *set, uint64_t wall_sec)
 {
         for (unsigned i = 0; i < set->n; i++) {
-                if (wall_sec >= set->certificate[i].from_sec && wall_sec < set->certificate[i].until_sec)
+                const struct certificate *certificate = &set->certificate[i];
+
+                if (wall_sec >= certificate->from_sec && wall_sec < certificate->until_sec &&
+                    atomic_load_explicit(&certificate->is_held, memory_order_relaxed))
                         return true;
         }
         return false;

@@ -2,8 +2,10 @@
 /*
  * The server's side of TLS, for STARTTLS: bytes in, bytes out. No socket, no packet, no session, no clock.
  *
- * A set holds what a listener presents: certificates with their keys, made by main from files and never changed;
- * workers share it. A pool is one worker's: a bounded number of connections, the ticket keys of this hour, and the
+ * A set holds what a listener presents: certificates, made by main from files and never changed; workers share it. The
+ * private keys are elsewhere (shared/keys.h): a handshake that needs a signature is suspended, tls_next_request() gives
+ * what is to be signed, and tls_answer() brings the signature. A suspended handshake is a stack of 32 kB, which belongs
+ * to the thread that began it. A pool is one worker's: a bounded number of connections, the ticket keys of this hour, and the
  * buffer through which output leaves. A connection keeps its set alive, so certificates can be exchanged while
  * handshakes are under way.
  *
@@ -26,6 +28,7 @@
 #include <stdint.h>
 
 #include "dataplane/shared/bug.h"
+#include "dataplane/shared/keys.h"
 #include "dataplane/shared/secret.h"
 
 #define TLS_ERROR_MAX  256u
@@ -41,11 +44,11 @@ struct tls_conn;
 
 struct tls_files {
         const char *cert; /* PEM: the certificate, then its chain */
-        const char *key;  /* PEM, without a passphrase */
+        const char *key;  /* PEM, without a passphrase: for greyline-keys, not read here */
 };
 
 /*
- * Read certificates and keys. The first is presented to clients that name no host, or none of ours; one of another
+ * Read certificates; no key is held yet. The first is presented to clients that name no host, or none of ours; one of another
  * key type for the same name stands beside it.
  * name    of the listener: tickets of one set are not taken by a set of another name
  * files   n of them, 1 to TLS_CERTS_MAX
@@ -64,7 +67,18 @@ void tls_set_give(struct tls_set *set);
 bool tls_set_is_current(const struct tls_set *set, const char *name, const struct tls_files *files,
                         unsigned n);
 
-/* Is one of its certificates valid at this time (seconds since 1970)? Safe on a worker. */
+/* The keys that its certificates need: n, and one by its index. The strings are the set's. */
+struct tls_key {
+        uint8_t key[KEYS_FINGERPRINT];
+        const char *path;
+};
+unsigned tls_set_keys(const struct tls_set *set);
+void tls_set_key(const struct tls_set *set, unsigned index, struct tls_key *ret);
+
+/* greyline-keys holds that key now, or does so no more. Main; workers see it by tls_set_is_valid(). */
+void tls_set_hold(struct tls_set *set, unsigned index, bool is_held);
+
+/* Is one of its certificates valid at this time (seconds since 1970), with a key that is held? Safe on a worker. */
 bool tls_set_is_valid(const struct tls_set *set, uint64_t wall_sec);
 
 /* When the first of its certificates ends, seconds since 1970. */
@@ -101,19 +115,24 @@ enum tls_fault {
         TLS_FAULT_NO_SHARED, /* no cipher, group or signature in common */
         TLS_FAULT_ALERT,     /* the client gave up with an alert */
         TLS_FAULT_LOCAL,     /* memory, output room: our side */
+        TLS_FAULT_KEY,       /* greyline-keys would not sign */
         TLS_FAULTS,
 };
 
 /* A connection that awaits a client's handshake; NULL: the pool is used up, or memory is short. */
 struct tls_conn *tls_open(struct tls_pool *pool, struct tls_set *set);
 
-/* Give it up; says nothing to the client (see tls_shutdown()). NULL is fine. */
+/*
+ * Give it up; says nothing to the client (see tls_shutdown()). NULL is fine. On the thread that called tls_input(): a
+ * handshake that waits for its signature has to be brought to its end.
+ */
 void tls_close(struct tls_conn *conn);
 
 /*
- * Bytes of the client, in order. While the handshake is on they may cost a signature: 0.2 to 0.5 ms. Decrypts no
- * more than the connection's buffer takes.
- * Returns how many were taken, which can be fewer than len; 0 when the buffer is full or the state is final.
+ * Bytes of the client, in order; none to let a handshake go on whose signature has come. While the handshake is on they
+ * may cost a key exchange: 0.1 to 0.2 ms. Decrypts no more than the connection's buffer takes.
+ * Returns how many were taken, which can be fewer than len; 0 when the buffer is full, when the state is final, while
+ * tls_is_waiting(), and in a handshake that would have to wait while tls_is_busy().
  */
 size_t tls_input(struct tls_conn *conn, const uint8_t *bytes, size_t len);
 
@@ -139,6 +158,31 @@ void tls_output_done(struct tls_conn *conn);
 /* A connection's place in its pool, 0 to conns_max - 1, for whoever wants to keep 32 bits instead of a pointer. */
 uint32_t tls_conn_index(const struct tls_conn *conn);
 struct tls_conn *tls_conn_at(const struct tls_pool *pool, uint32_t index);
+
+/* --- signatures ------------------------------------------------------------------------------------------------- */
+
+/* Does the handshake wait for a signature? */
+bool tls_is_waiting(const struct tls_conn *conn);
+
+/* Has it had its signature? Then it goes on even while tls_is_busy(). */
+bool tls_is_signed(const struct tls_conn *conn);
+
+/* Do KEYS_IN_FLIGHT handshakes of the pool wait already? */
+bool tls_is_busy(const struct tls_pool *pool);
+
+/* Something to be signed that was not given out yet; asked_ms is the caller's to set. False: nothing. */
+bool tls_next_request(struct tls_pool *pool, struct keys_request *ret);
+
+/*
+ * What greyline-keys says, unchecked. Returns the connection whose handshake can go on now, by tls_input(); NULL when
+ * nobody waits for this: given up since, or never asked.
+ */
+struct tls_conn *tls_answer(struct tls_pool *pool, const struct keys_answer *answer);
+
+/* End all handshakes that wait, as failed. On the thread that runs them, when it will run no more. */
+void tls_pool_stop(struct tls_pool *pool);
+
+/* --- about -------------------------------------------------------------------------------------------------------- */
 
 enum tls_state tls_state(const struct tls_conn *conn);
 enum tls_fault tls_fault(const struct tls_conn *conn);

@@ -3,6 +3,7 @@
 belongs to the site, which the lab supplies where the policy lacks it."""
 
 import os
+import pwd
 import re
 
 from . import names as n
@@ -35,9 +36,33 @@ _REDIS = """    redis: {{host: 127.0.0.1, port: {port}}}
 """
 
 
+def _user(name, stand_in):
+    """The user that deploy/install makes, or who stands in for it on a machine where nothing was installed."""
+    try:
+        return pwd.getpwnam(name).pw_name
+    except KeyError:
+        return stand_in
+
+
+def dataplane_user():
+    return _user("greyline", "nobody")
+
+
+def keys_user():
+    """Who may read the private keys."""
+    return _user("greyline-keys", "daemon")
+
+
+def open_to_dataplane(path):
+    """Let the dataplane's user read what is made in a directory, and nobody else: as after an installation."""
+    group = pwd.getpwnam(dataplane_user()).pw_gid
+    os.chown(path, -1, group)
+    os.chmod(path, 0o2770)  # and what is made in it has its group
+
+
 def program(build, name):
     """The path of a program in the build directory, or None."""
-    for directory in ("dataplane", "control", "."):
+    for directory in ("dataplane", "control", "control/keys", "."):
         path = os.path.join(build, directory, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
@@ -90,11 +115,13 @@ def processes(names, node, options, ports, policy):
     """The node's processes as (name, command)."""
     build = options["build"]
     where = ["--run-dir", names.node_run(node), "--state-dir", names.node_state(node)]
+    keys = ["--keys-dir", names.node_keys(node)]
     site = write_site(names, node, options, ports)
     return [
+        (f"keys{node}", [program(build, "greyline-keys"), *keys, "--user", keys_user()]),
         (f"control{node}", [program(build, "greyline-control"), *where, "--policy", _policy_of_node(names, node, policy), "--site", site,
                             "--http", f"127.0.0.1:{ports[f'http{node}']}", "--log", log_path(names, node)]),
-        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where]),
+        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where, *keys, "--user", dataplane_user()]),
     ]
 
 

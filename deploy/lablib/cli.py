@@ -21,7 +21,7 @@ DEPLOY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, DEPLOY)
 from lablib import appliance, lab, names as n  # noqa: E402
 
-PROGRAMS = ("greyline-dataplane", "greyline-control", "greylinectl")
+PROGRAMS = ("greyline-dataplane", "greyline-control", "greyline-keys", "greylinectl")
 
 
 def build_directory(given):

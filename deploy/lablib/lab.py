@@ -148,6 +148,8 @@ def _make_directories(names, nodes):
     for node in nodes:
         os.makedirs(names.node_run(node), mode=0o750, exist_ok=True)
         os.makedirs(names.node_state(node), mode=0o750, exist_ok=True)
+        appliance.open_to_dataplane(names.node_run(node))
+        appliance.open_to_dataplane(names.node_state(node))
     # Who only sends when asked to costs nothing until then.
     with open(os.path.join(names.hold, "sender"), "w", encoding="ascii"):
         pass
@@ -337,6 +339,7 @@ def env(names):
             (f"GL_ADMIN_SOCKET{tail}", os.path.join(names.node_run(node), "admin.sock")),
             (f"GL_HTTP{tail}", f"http://127.0.0.1:{ports[f'http{node}']}"),
             (f"GL_CONTROL_PID{tail}", _present_pid(names, f"control{node}") or ""),
+            (f"GL_KEYS_PID{tail}", _present_pid(names, f"keys{node}") or ""),
             (f"GL_DATAPLANE_PID{tail}", _present_pid(names, f"dataplane{node}") or ""),
             (f"GL_LOG{tail}", appliance.log_path(names, node)),
             (f"GL_RUN_DIR{tail}", names.node_run(node)), (f"GL_STATE_DIR{tail}", names.node_state(node)),

@@ -94,6 +94,10 @@ class Names:
     def node_run(self, node):
         return os.path.join(self.run, f"node{node}")
 
+    def node_keys(self, node):
+        """What the dataplane shares with greyline-keys."""
+        return os.path.join(self.run, f"keys{node}")
+
     def node_state(self, node):
         return os.path.join(self.state, f"node{node}")
 

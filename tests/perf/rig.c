@@ -174,7 +174,7 @@ void rig_start(struct rig *rig, const struct rig_options *options)
         rig->wall_us = worker_wall_us();
         compile_policy(rig, options);
         dataplane->workers = 1;
-        dataplane->publish = publish_new(PORT_WORKERS_MAX);
+        dataplane->publish = publish_new(PORT_WORKERS_MAX, &dataplane->keyring);
         start_eal(options->hugepages);
         steer_init(&dataplane->steer, 1, key);
         pools[0] = port_pool_new("packets", PACKETS, 1500, -1, error);

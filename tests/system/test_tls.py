@@ -4,47 +4,27 @@
 import os
 import re
 import ssl
-import subprocess
 
 import pytest
 
 from lablib import names as n
 from lablib import smtp
 
+import certs
 import labs
 import messages
-from policies import TRUSTED, policy
+from policies import TRUSTED
 
 LAB = {"options": ["--backend", "sink"]}
-HOST = "mx.greyline.test"
-REQUIRED_PORT = 2525  # of a listener that takes no mail in clear
-
-
-def make_certificate(path, kind, host=HOST, days=30):
-    """PATH.crt and PATH.key, self-signed."""
-    key = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    subprocess.run(["openssl", "req", "-x509", *key, "-nodes", "-keyout", path + ".key.new", "-out", path + ".crt.new",
-                    "-days", str(days), "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"],
-                   check=True, capture_output=True)
-    os.rename(path + ".crt.new", path + ".crt")
-    os.rename(path + ".key.new", path + ".key")
-
-
-def tls_policy(directory, second="rsa"):
-    certificates = ", ".join(f"{{cert: {directory}/{name}.crt, key: {directory}/{name}.key}}" for name in ("ec", second))
-    return policy(listeners=f"""
-    - {{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 0, tls: {{certificates: [{certificates}]}}}}
-    - {{name: strict, front: [198.18.0.25], port: {REQUIRED_PORT}, greet_delay: 0,
-        tls: {{mode: required, certificates: [{certificates}]}}}}""")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def certificates(tmp_path_factory):
-    directory = str(tmp_path_factory.mktemp("certificates"))
-    for kind in ("ec", "rsa"):
-        make_certificate(os.path.join(directory, kind), kind)
-    LAB["policy"] = tls_policy(directory)
-    return directory
+def certificates():
+    with certs.directory() as directory:
+        for kind in ("ec", "rsa"):
+            certs.make(os.path.join(directory, kind), kind)
+        LAB["policy"] = certs.policy_with(directory)
+        yield directory
 
 
 def s_client(lab, *args, say="QUIT\r\n"):
@@ -53,30 +33,8 @@ def s_client(lab, *args, say="QUIT\r\n"):
     return done.stdout + done.stderr
 
 
-def context(certificates=None):
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    if certificates:
-        made.load_verify_locations(os.path.join(certificates, "ec.crt"))
-        made.check_hostname = True
-        made.verify_mode = ssl.CERT_REQUIRED
-    return made
-
-
-def secure(client, made=None):
-    """Go on in TLS with a connection that has said STARTTLS."""
-    client.sock = (made or context()).wrap_socket(client.sock, server_hostname=HOST)
-    client.pending = b""
-
-
-def open_secure(lab, source, made=None):
-    client = lab.client(source)
-    assert "STARTTLS" in client.hello().lines
-    assert client.command("STARTTLS").code == 220
-    secure(client, made)
-    assert "STARTTLS" not in client.command("EHLO client.greyline.test").lines
-    return client
+def context(directory):
+    return certs.context(verify=os.path.join(directory, "ec.crt"))
 
 
 # ---- handshakes -----------------------------------------------------------------------------------------------
@@ -84,7 +42,7 @@ def open_secure(lab, source, made=None):
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_verifies_and_talks(lab, certificates, version):
     said = s_client(lab, version, "-CAfile", os.path.join(certificates, "ec.crt"), "-verify_return_error",
-                    "-verify_hostname", HOST, "-servername", HOST)
+                    "-verify_hostname", certs.HOST, "-servername", certs.HOST)
     assert "Verification: OK" in said and "Verify return code: 0 (ok)" in said, said
     assert re.search(r"Server Temp Key: X25519", said)
     assert re.search(r"221 2\.0\.0 mx\.greyline\.test closing connection", said)
@@ -134,7 +92,7 @@ def test_swaks_delivers_in_tls(lab, certificates, protocol):
 @pytest.mark.parametrize("size", [0, 1, 1000, 20_000, 3_000_000])
 def test_messages_arrive_whole(lab, size):
     content = messages.make(900 + size % 97, size)
-    with open_secure(lab, TRUSTED + "6") as client:
+    with certs.open_secure(lab, TRUSTED + "6") as client:
         assert client.envelope("a@example.com", "b@example.org").code == 250
         assert client.message(content).code == 250
         assert client.quit().code == 221
@@ -145,9 +103,9 @@ def test_tls_required(lab):
     with lab.client(TRUSTED + "7") as plain:
         assert plain.hello().code == 250
         assert plain.command("MAIL FROM:<a@example.com>").code == 250
-    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(REQUIRED_PORT))
+    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(certs.REQUIRED_PORT))
     assert "530 5.7.0 Must issue a STARTTLS command first" in done.stdout
-    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(REQUIRED_PORT), "--tls")
+    done = lab.swaks(TRUSTED + "7", "--from", "a@example.com", "--to", "b@example.org", "--port", str(certs.REQUIRED_PORT), "--tls")
     assert done.returncode == 0, done.stdout
 
 
@@ -158,7 +116,7 @@ def test_commands_behind_starttls_are_thrown_away(lab):
         client.hello()
         client.send("STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<b@example.org>\r\n")
         assert client.reply().code == 220
-        secure(client)
+        certs.secure(client)
         assert client.command("RCPT TO:<b@example.org>").code == 503
         assert client.command("NOOP").code == 250
         assert client.quit().code == 221
@@ -166,7 +124,7 @@ def test_commands_behind_starttls_are_thrown_away(lab):
 
 def test_half_a_message_is_none(lab):
     before = len(lab.digests())
-    with open_secure(lab, TRUSTED + "9") as client:
+    with certs.open_secure(lab, TRUSTED + "9") as client:
         client.envelope("a@example.com", "b@example.org")
         assert client.command("DATA").code == 354
         client.send("Subject: half\r\n\r\nhalf of it\r\n")
@@ -188,13 +146,13 @@ def test_a_plain_client_after_starttls_is_let_go(lab):
 # ---- certificates that change -------------------------------------------------------------------------------------
 
 def test_renewed_files_come_into_force_and_hurt_nobody(lab, certificates):
-    with open_secure(lab, TRUSTED + "11", context(certificates)) as old:
-        make_certificate(os.path.join(certificates, "ec"), "ec")
+    with certs.open_secure(lab, TRUSTED + "11", context(certificates)) as old:
+        certs.make(os.path.join(certificates, "ec"), "ec")
         renewed = context(certificates)
 
         def is_served():
             try:
-                with open_secure(lab, TRUSTED + "12", renewed) as client:
+                with certs.open_secure(lab, TRUSTED + "12", renewed) as client:
                     return client.quit().code == 221
             except ssl.SSLCertVerificationError:
                 return False
@@ -206,7 +164,7 @@ def test_renewed_files_come_into_force_and_hurt_nobody(lab, certificates):
 
 
 def test_the_coming_end_of_a_certificate_is_said(lab, certificates):
-    make_certificate(os.path.join(certificates, "rsa"), "rsa", days=3)
+    certs.make(os.path.join(certificates, "rsa"), "rsa", days=3)
     log = os.path.join(lab.names.logs, "dataplane1.log")
 
     def is_said():
@@ -219,9 +177,9 @@ def test_the_coming_end_of_a_certificate_is_said(lab, certificates):
 def test_a_push_with_a_certificate_that_cannot_be_used_is_refused(lab, certificates):
     with open(os.path.join(certificates, "broken.crt"), "w", encoding="ascii") as file:
         file.write("no certificate\n")
-    path = lab.policy_file(tls_policy(certificates, second="broken"), "broken.yaml")
+    path = lab.policy_file(certs.policy_with(certificates, second="broken"), "broken.yaml")
     refused = lab.ctl("policy", "push", path, check=False)
     said = refused.stdout + refused.stderr
     assert refused.returncode != 0 and "broken.crt: no usable certificate" in said, said
-    with open_secure(lab, TRUSTED + "13") as client:
+    with certs.open_secure(lab, TRUSTED + "13") as client:
         assert client.quit().code == 221

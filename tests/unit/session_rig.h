@@ -86,6 +86,9 @@ struct rig {
         struct image *image;
         struct runtime runtime;
         struct link link;
+        struct keys_link keys;
+        char keys_dir[80];
+        bool (*keys_turn)(struct rig *rig); /* greyline-keys and its ring, or NULL: it is down */
         struct grey_table grey;
         struct client_table clients;
         struct limits *limits;
@@ -176,6 +179,8 @@ static struct rig *rig_new(const char *yaml)
         assert_int_equal(grey_table_open(&rig->grey, path, 4096, &key, NULL), 0);
         snprintf(path, sizeof(path), "%s/client", rig->dir);
         assert_int_equal(client_table_open(&rig->clients, path, 4096, &key, NULL), 0);
+        snprintf(rig->keys_dir, sizeof(rig->keys_dir), "%s/keys", rig->dir);
+        assert_int_equal(keys_create(&rig->keys, rig->keys_dir), 0);
         rig->limits = limits_new(1024, &key);
         steer_init(&rig->steer, 1, steer_key);
         rig->ours = rig_tcp(rig, 0);
@@ -189,6 +194,7 @@ static struct rig *rig_new(const char *yaml)
                 .ask_ring = link_ask_ring(&rig->link, 0), .log_ring = link_log_ring(&rig->link, 0),
                 .counters = rig->counters[0], .sessions_max = 64, .legs_max = 32,
                 .tls_max = rig_tls_max, .secret = &rig_secret,
+                .keys_ring = keys_request_ring(&rig->keys, 0), .keys_beat_ms = &rig->keys.page->beat_ms,
                 .now_us = rig->now_us, .wall_us = rig->wall_us, .random = 12345,
         };
 
@@ -212,6 +218,7 @@ static void rig_free(struct rig *rig)
         client_table_close(&rig->clients);
         grey_table_close(&rig->grey);
         link_done(&rig->link);
+        keys_done(&rig->keys);
         for (unsigned i = 0; i < RIG_BACKENDS; i++)
                 free(rig->backend[i].data);
         free(rig->kept_data);
@@ -540,7 +547,8 @@ static bool rig_turn(struct rig *rig)
         sessions_tick(rig->sessions);
         sessions_judge(rig->sessions);
         sessions_publish(rig->sessions);
-        return busy;
+        sessions_ask_keys(rig->sessions);
+        return busy | (rig->keys_turn && rig->keys_turn(rig));
 }
 
 /* Everything that can happen now. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Self-made certificates in a directory of the test, and an OpenSSL client in the same process. Included by each
- * test program (everything is static). Include after cmocka.
+ * Self-made certificates in a directory of the test, an OpenSSL client and the signing of greyline-keys, all in the same
+ * process. Included by each test program (everything is static). Include after cmocka.
  */
 #ifndef GREYLINE_TESTS_TLS_RIG_H
 #define GREYLINE_TESTS_TLS_RIG_H
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -16,6 +17,9 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+#include "control/keys/sign.h"
+#include "dataplane/tls/tls.h"
 
 #define TLS_RIG_NOW_SEC 1795500000l
 
@@ -48,10 +52,12 @@ static inline void tls_rig_done(void)
         tls_rig_dir[0] = '\0';
 }
 
-/* Write NAME.crt and NAME.key: self-signed for host (DNS name), valid for so many seconds from the tests' now on. */
-static inline void tls_rig_certificate(const char *name, const char *host, bool is_rsa, long seconds)
+/*
+ * Write NAME.crt and NAME.key: self-signed for host (DNS name), valid for so many seconds from the tests' now on. Frees the
+ * key.
+ */
+static inline void tls_rig_write(const char *name, const char *host, EVP_PKEY *key, long seconds)
 {
-        EVP_PKEY *key = is_rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
         X509 *cert = X509_new();
         char file[64], names[128];
         X509_EXTENSION *extension;
@@ -70,19 +76,59 @@ static inline void tls_rig_certificate(const char *name, const char *host, bool 
         extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
         X509_add_ext(cert, extension, -1);
         X509_EXTENSION_free(extension);
-        assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+        assert_true(X509_sign(cert, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0);
         snprintf(file, sizeof(file), "%s.crt", name);
         out = fopen(tls_rig_path(file), "w");
         assert_non_null(out);
         assert_int_equal(PEM_write_X509(out, cert), 1);
         fclose(out);
         snprintf(file, sizeof(file), "%s.key", name);
+        unlink(tls_rig_path(file));
         out = fopen(tls_rig_path(file), "w");
         assert_non_null(out);
+        assert_int_equal(fchmod(fileno(out), 0400), 0);
         assert_int_equal(PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
         fclose(out);
         X509_free(cert);
         EVP_PKEY_free(key);
+}
+
+static inline void tls_rig_certificate(const char *name, const char *host, bool is_rsa, long seconds)
+{
+        tls_rig_write(name, host, is_rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"), seconds);
+}
+
+/* --- the key holder --------------------------------------------------------------------------------------------------- */
+
+static struct store tls_rig_store;
+
+/* Hold the keys of a set, as greyline-keys would. */
+static inline void tls_rig_hold(struct tls_set *set)
+{
+        for (unsigned i = 0; i < tls_set_keys(set); i++) {
+                char why[KEYS_REASON_MAX];
+                struct tls_key key;
+
+                tls_set_key(set, i, &key);
+                if (!store_want(&tls_rig_store, key.key, key.path, why))
+                        fail_msg("%s: %s", key.path, why);
+                tls_set_hold(set, i, true);
+        }
+}
+
+/* Sign what the handshakes of a pool wait for. Returns how many. */
+static inline unsigned tls_rig_sign(struct tls_pool *pool)
+{
+        struct keys_request request;
+        struct keys_answer answer;
+        unsigned n = 0;
+
+        while (tls_next_request(pool, &request)) {
+                sign_request(&tls_rig_store, &request, &answer);
+                assert_non_null(tls_answer(pool, &answer));
+                n++;
+        }
+        return n;
 }
 
 /* --- the client ------------------------------------------------------------------------------------------------------- */
