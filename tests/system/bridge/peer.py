@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TCP peers made of crafted segments, on addresses of the clients' link that no kernel holds.
+"""TCP peers made of crafted segments, on addresses of the clients' or the backend's link that no kernel holds.
 
-The kernel of the client namespace knows nothing of these addresses: it neither takes what is sent to them nor
+The kernel of that namespace knows nothing of these addresses: it neither takes what is sent to them nor
 answers it with a RST. A Wire answers ARP and neighbour discovery for them and hands each segment to its Peer;
 nothing happens but inside of its methods. A Peer keeps the numbers of both directions, and sends whatever it
 is told, right or wrong.
@@ -55,18 +55,24 @@ class Segment:
 
 
 class Wire:
-    """The link: one socket for every frame on it."""
+    """The link: one socket for every frame on it. side: "front" (the clients') or "back" (the backend's)."""
 
-    def __init__(self, lab, node=1):
-        with netns.inside(lab.names.client_ns):
+    def __init__(self, lab, side="front"):
+        is_front = side == "front"
+        with netns.inside(lab.names.client_ns if is_front else lab.names.backend_ns):
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-        self.sock.bind(("front", 0))
+        self.sock.bind((side, 0))
         self.sock.setblocking(False)
-        with open(f"/sys/class/net/{lab.names.front(node)}/address", encoding="ascii") as file:
+        device = lab.names.front(1) if is_front else lab.names.back(1)
+        with open(f"/sys/class/net/{device}/address", encoding="ascii") as file:
             self.mac = file.read().strip()
-        self.node = node
-        self.peers = {}
+        # By family: whom our peers talk to, where they are, and where the questions of barrier() come from.
+        self.remotes = (n.FRONT4[0], n.FRONT6[0]) if is_front else (n.BACK4[0], n.BACK6[0])
+        self.homes = ("198.18.0.40", "2001:2::40") if is_front else ("198.19.0.40", "fd00:19::40")
+        self.asks_from = "198.18.0.41" if is_front else "198.19.0.41"
+        self.peers = {}      # by (address, port, remote port)
+        self.servers = {}    # (address, port) -> whoever called there, in this order
         self.addresses = {}  # ours, by text -> is it IPv6
         self.other = []      # ICMP and the like that came to our addresses, as scapy has it
         self.used = {}
@@ -84,12 +90,27 @@ class Wire:
 
     def peer(self, ipv6=False, address=None, **options):
         """A new peer with a port of its own."""
-        address = address or ("2001:2::40" if ipv6 else "198.18.0.40")
+        address = address or self.homes[ipv6]
         port = self.used[address] = self.used.get(address, 20000) + 1
-        peer = Peer(self, address, port, n.FRONT6[self.node - 1] if ":" in address else n.FRONT4[self.node - 1],
-                    **options)
-        self.peers[address, port] = peer
+        peer = Peer(self, address, port, self.remotes[":" in address], **options)
+        self.peers[address, port, peer.remote_port] = peer
         self.addresses[address] = ":" in address
+        return peer
+
+    def listen(self, address, port):
+        """Have a peer for each SYN to there. Returns the list of those that came; the peer's inbox has the SYN."""
+        self.addresses[address] = ":" in address
+        return self.servers.setdefault((address, port), [])
+
+    def _called(self, address, tcp):
+        """A peer for a SYN to where somebody listens, or None."""
+        came = self.servers.get((address, tcp.dport))
+        if came is None or int(tcp.flags) & (_FLAGS["S"] | _FLAGS["A"]) != _FLAGS["S"]:
+            return None
+        peer = Peer(self, address, tcp.dport, self.remotes[":" in address], remote_port=tcp.sport,
+                    isn=tcp.sport * 0x9e3779b1 & MASK)
+        self.peers[address, tcp.dport, tcp.sport] = peer
+        came.append(peer)
         return peer
 
     def _neighbour(self, frame):
@@ -110,8 +131,9 @@ class Wire:
             if layer is not None and str(ipaddress.ip_address(layer.dst)) in self.addresses:
                 self.other.append(frame)
             return
-        peer = self.peers.get((str(ipaddress.ip_address(layer.dst)), frame[TCP].dport))
-        if peer and frame[TCP].sport == peer.remote_port:
+        address = str(ipaddress.ip_address(layer.dst))
+        peer = self.peers.get((address, frame[TCP].dport, frame[TCP].sport)) or self._called(address, frame[TCP])
+        if peer:
             # Ethernet pads short frames: what is no payload must not look like it.
             end = layer.len - 4 * layer.ihl if IP in frame else layer.plen
             raw = bytes(layer.payload if IP in frame else frame[TCP].underlayer.payload)[:end]
@@ -153,14 +175,14 @@ class Wire:
         """
         for _ in range(2):
             self.markers += 1
-            marker = self.peer(address="198.18.0.41", remote_port=CLOSED_PORT)
+            marker = self.peer(address=self.asks_from, remote_port=CLOSED_PORT)
             # A lost frame is possible where a test loads the link.
             for _attempt in range(5):
                 marker.send("S", seq=marker.isn)
                 if self.pump_until(lambda m=marker: m.inbox, 1):
                     break
             assert marker.inbox, "no answer from a closed port"
-            del self.peers[marker.address, marker.port]
+            del self.peers[marker.address, marker.port, marker.remote_port]
 
 
 class Peer:
@@ -194,13 +216,15 @@ class Peer:
             return
         if "S" in segment.flags:
             self.rcv_nxt = (segment.seq + 1) & MASK
-            self.right = (segment.ack + segment.window) & MASK
-            self.scale = segment.options.get("WScale", 0)
+            self.right = (self.isn + 1 + segment.window) & MASK
+            offered = any(name == "WScale" for name, _ in self.options)
+            self.scale = segment.options.get("WScale", 0) if offered else 0
             if "Timestamp" in segment.options:
                 self.ts_recent = segment.options["Timestamp"][0]
             elif self.timestamp is not None:
                 self.timestamp = None
-            self.snd_una = segment.ack
+            if "A" in segment.flags:
+                self.snd_una = segment.ack
             return
         if "A" in segment.flags:
             self.snd_una = segment.ack if before(self.snd_una, segment.ack) else self.snd_una
