@@ -3,8 +3,10 @@
 segment, delays all, or writes another window into the kernel's ACKs.
 """
 
+import errno
 import itertools
 import socket
+import threading
 import time
 
 import pytest
@@ -18,7 +20,8 @@ import labs
 import messages
 from policies import DENIED, TRUSTED, policy
 
-LAB = {"policy": policy(), "options": ["--backend", "sink"]}
+TRUSTED6 = "2001:2:0:91::"
+LAB = {"policy": policy().replace("trusted: [", f'trusted: ["{TRUSTED6}/64", '), "options": ["--backend", "sink"]}
 
 TCP_CLOSING = 11  # tcpi_state
 _ports = itertools.count(30000)
@@ -48,16 +51,26 @@ def back(links):
 class Client(smtp.Client):
     """A client whose port is known before it connects."""
 
-    def __init__(self, lab, source, timeout=30, prepare=None, ipv6=False):
+    def __init__(self, lab, source, timeout=30, prepare=None, ipv6=False, port=None):
         with netns.inside(lab.names.client_ns):
             self.sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
         self.sock.settimeout(timeout * labs.SLOW)
-        self.port = next(_ports)
-        self.sock.bind((source, self.port))
+        self.port = port or next(_ports)
+        labs.wait_until(lambda: self._is_bound(source), 10, f"port {self.port} is free")
         self.pending = b""
         if prepare:
             prepare(self)
         self.sock.connect((n.FRONT6[0] if ipv6 else n.FRONT4[0], 25))
+
+    def _is_bound(self, source):
+        """A port used again is free once the ACK of its last FIN has come."""
+        try:
+            self.sock.bind((source, self.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def state(self):
         return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
@@ -189,6 +202,23 @@ def test_simultaneous_close(lab, front):
     labs.wait_until(lambda: _connections(lab) <= before, 10, "the appliance is done with it, but for TIME-WAIT")
 
 
+@pytest.mark.parametrize("settings", ({}, {"tcp_timestamps": 0}), ids=("timestamps", "without"))
+@pytest.mark.parametrize("ipv6", (False, True), ids=("v4", "v6"))
+def test_a_port_can_be_used_again_at_once_though_the_appliance_waits(lab, front, settings, ipv6):
+    """It closed first, so TIME-WAIT is its own; the client calls again from the same port (RFC 6191)."""
+    source = TRUSTED6 + "25" if ipv6 else TRUSTED + "25"
+    before = _sysctl(lab.names.client_ns, settings)
+    port = next(_ports)
+    try:
+        for _ in range(4):
+            with Client(lab, source, ipv6=ipv6, port=port) as client:
+                assert client.hello().code == 250
+                assert client.command("QUIT").code == 221
+                assert client.rest() == b"", "the appliance has closed, and first"
+    finally:
+        _sysctl(lab.names.client_ns, before)
+
+
 # ---- windows --------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +268,26 @@ def test_a_client_that_does_not_read_gets_every_reply_when_it_does(lab, front):
     codes = [line[:3] for line in text.splitlines()]
     assert codes[:101] == ["250"] * 101 and codes[-1] == "221", codes
     assert len(codes) == 182, codes
+
+
+def test_large_transfers_in_both_directions(lab, front):
+    """8 MB from one kernel to the appliance and from there to another; then 1,100 commands at once, and their replies."""
+    front.profile(delay=5000, jitter=2000)
+    content = messages.make(1603, 8_000_000)
+    assert lab.deliver(TRUSTED + "23", "a@example.com", "b@example.org", content, timeout=120).code == 250
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+    with Client(lab, TRUSTED + "24", timeout=60) as client:
+        client.hello()
+        assert client.command("MAIL FROM:<a@example.com>").code == 250
+        commands = "".join(f"RCPT TO:<r{number}@example.org>\r\n" for number in range(1100)) + "QUIT\r\n"
+        # Perhaps more than both queues hold: who only wrote would wait for ever.
+        writer = threading.Thread(target=client.send, args=(commands,))
+        writer.start()
+        text = client.rest().decode()
+        writer.join()
+    codes = [line[:3] for line in text.splitlines()]
+    assert len(codes) == 1101 and codes[:100] == ["250"] * 100 and codes[-1] == "221", (len(codes), codes[-3:])
+    assert set(codes[100:-1]) == {"452"}
 
 
 # ---- loss and what is taken for it ----------------------------------------------------------------------------

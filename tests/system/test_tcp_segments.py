@@ -486,6 +486,15 @@ def test_timewait_is_not_ended_by_rst_and_acknowledges_the_fin_again(wire):
 
 
 def _icmp(peer, kind, code, seq, mtu=0):
+    """An ICMP error of the peer's family that quotes one of the appliance's segments; too big is (3, 4) of both."""
+    if ":" in peer.address:
+        quoted = raw.IPv6(src=peer.remote, dst=peer.address, plen=20) / raw.TCP(sport=25, dport=peer.port, seq=seq, flags="A")
+        kind, code = {(3, 4): (2, 0), (3, 3): (1, 4), (11, 0): (3, 0)}[kind, code]
+        head = struct.pack("!BBHI", kind, code, 0, mtu) + bytes(quoted)
+        pseudo = socket.inet_pton(socket.AF_INET6, peer.address) + socket.inet_pton(socket.AF_INET6, peer.remote)
+        total = checksum(pseudo + struct.pack("!II", len(head), 58) + head)
+        body = head[:2] + struct.pack("!H", total) + head[4:]
+        return raw.IPv6(src=peer.address, dst=peer.remote, nh=58) / body
     quoted = raw.IP(src=peer.remote, dst=peer.address) / raw.TCP(sport=25, dport=peer.port, seq=seq, flags="A")
     body = bytes(quoted)[:28]
     return raw.IP(src=peer.address, dst=peer.remote, proto=1) / _icmp_bytes(kind, code, mtu, body)
@@ -496,13 +505,17 @@ def _icmp_bytes(kind, code, mtu, body):
     return struct.pack("!BBHHH", kind, code, checksum(head + body), 0, mtu) + body
 
 
-def test_icmp_errors_do_not_end_an_established_connection(wire, peer):
+@FAMILIES
+def test_icmp_errors_do_not_end_an_established_connection(wire, ipv6):
     """RFC 5927 and RFC 1122 4.2.3.9: unreachable of every code, time exceeded, source quench, in flight or not."""
+    errors = [(3, 3), (11, 0)] if ipv6 else [(3, code) for code in range(14) if code != 4] + [(11, 0), (4, 0), (12, 0)]
+    peer = wire.peer(ipv6=ipv6)
+    peer.greet()
     peer.pile_up(30)
     peer.window = 32000
     peer.send("A")
     first = peer.wait_segment(lambda segment: segment.data).seq
-    for kind, code in [(3, code) for code in range(14) if code != 4] + [(11, 0), (4, 0), (12, 0)]:
+    for kind, code in errors:
         for seq in (first, first + 1000000):
             wire.send(_icmp(peer, kind, code, seq & raw.MASK))
     wire.barrier()
@@ -514,25 +527,34 @@ def test_icmp_errors_do_not_end_an_established_connection(wire, peer):
     peer.works()
 
 
-def test_fragmentation_needed_is_believed_only_of_what_is_in_flight(wire, peer):
-    """RFC 1191, guarded by RFC 5927; DF is set. Too small an MTU is not believed at all."""
+@FAMILIES
+def test_too_big_is_believed_only_of_what_is_in_flight_and_only_so_far(wire, ipv6):
+    """RFC 1191 and 8201, guarded by RFC 5927: of a sequence number in flight, and no less than 552 or 1280."""
+    headers, full, mtu, too_small = (60, 1440, 1300, (1279, 600)) if ipv6 else (40, 1460, 1000, (551, 68))
+    # What is believed is remembered for the destination: one that no other test has.
+    peer = wire.peer(address="2001:2::61" if ipv6 else "198.18.0.61")
+    peer.greet()
     peer.pile_up(140)
     peer.window = 32000
     peer.send("A")
-    first = peer.wait_segment(lambda segment: len(segment.data) == 1460, what="a full segment")
-    sent = len(peer.inbox)
-    for seq, mtu in ((first.seq + 0x1000000, 1000), (first.seq - 5000, 1000)):
-        wire.send(_icmp(peer, 3, 4, seq & raw.MASK, mtu))
+    first = peer.wait_segment(lambda segment: len(segment.data) >= full - 40, what="a full segment")
+    size = len(first.data)
     wire.barrier()
-    assert all(len(segment.data) in (0, 1460) or segment.seq != first.seq for segment in peer.inbox[sent:])
+    sent = len(peer.inbox)
+    for seq, claimed in ((first.seq + 0x1000000, mtu), (first.seq - 5000, mtu), *((first.seq, less) for less in too_small)):
+        wire.send(_icmp(peer, 3, 4, seq & raw.MASK, claimed))
+    wire.barrier()
+    # What may come besides is a tail loss probe; nothing of the first segment, and nothing smaller.
+    assert all(segment.seq != first.seq for segment in peer.inbox[sent:] if segment.data), peer.inbox[sent:]
     peer.clear()
-    wire.send(_icmp(peer, 3, 4, first.seq, 1000))
+    wire.send(_icmp(peer, 3, 4, first.seq, mtu))
     again = peer.wait_segment(lambda segment: segment.seq == first.seq, 2, "the first segment, smaller")
-    assert len(again.data) <= 960, again
+    assert len(again.data) <= mtu - headers < size, again
     peer.auto_ack = True
     peer.send("A")
     wire.wait(lambda: len(peer.data) >= 140 * 14, 10, "all the replies")
-    assert max(len(segment.data) for segment in peer.inbox if segment.time > again.time) <= 960
+    assert max(len(segment.data) for segment in peer.inbox if segment.time > again.time) <= mtu - headers
+    peer.reset()
 
 
 @pytest.mark.parametrize("flags", ("SEC", "SE", "SC", "SPU"))

@@ -143,6 +143,24 @@ def test_three_duplicate_acks_bring_back_the_first_segment(wire):
     _finish(wire, peer)
 
 
+def test_the_first_two_duplicate_acks_bring_a_new_segment_each(wire):
+    """RFC 3042, limited transmit: where the window of congestion is full, and there is more to send."""
+    for sack in (True, False):
+        peer, flight = _flight(wire, sack)
+        end = _end(flight[-1])
+        for number in (1, 2):
+            peer.clear()
+            if sack:
+                _sack(peer, flight[0].seq, (flight[1], flight[number]))
+            else:
+                peer.send("A", ack=flight[0].seq)
+            wire.barrier()
+            fresh = [segment for segment in _data(peer) if not raw.before(segment.seq, end)]
+            assert [segment.seq for segment in fresh] == [end], (sack, number, fresh)
+            end = _end(fresh[0])
+        _finish(wire, peer)
+
+
 def test_window_updates_are_no_duplicate_acks(wire):
     """RFC 5681 2: an ACK with another window says nothing about loss."""
     peer, flight = _flight(wire, sack=False)
