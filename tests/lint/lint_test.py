@@ -132,6 +132,22 @@ def library_finding(path, target):
     return None
 
 
+def missing_tests(part):
+    """part: "FILE: NAME, NAME", of a table of tests; "all" stands for each. sim and scripts as a whole are known by name."""
+    if re.match(r'(sim|every script)\b', part):
+        return []
+    name, _, tests = part.partition(': ')
+    paths = [pattern % name for pattern in ('tests/unit/%s_test.c', 'tests/unit/tcp_%s_test.c', 'tests/system/test_%s.py',
+                                            'tests/system/test_tcp_%s.py')]
+    text = ''.join(read(path) for path in paths if os.path.exists(os.path.join(ROOT, path)))
+    if not text:
+        return ['no test file "%s"' % name]
+    if not tests:
+        return ['no test of "%s" is named' % name]
+    return ['no test "%s" in "%s"' % (test, name) for test in tests.split(', ')
+            if test != 'all' and not re.search(r'(void|def) test_%s\(' % re.escape(test), text)]
+
+
 class Lint(unittest.TestCase):
     maxDiff = None
 
@@ -238,6 +254,19 @@ class Lint(unittest.TestCase):
         used = set(re.findall(r'\bCOUNTER_(\w+)', code))
         self.check(['counters.def: %s: nothing counts it' % name for _, rows in counters_doc.read()
                     for name, _, _ in rows if name not in used])
+
+    def test_tcp_rows_name_tests(self):
+        """Every row of docs/TCP.md that says done names a test, and every test named is there."""
+        findings = []
+        for number, line in enumerate(read('docs/TCP.md').split('\n'), 1):
+            cells = [cell.strip() for cell in line.split('|')]
+            if len(cells) != 6 or not re.match(r'done|part|departs', cells[3]):
+                continue
+            if cells[4] in ('', '-'):
+                findings.append('docs/TCP.md:%d: no test is named' % number)
+            for part in re.sub(r'\([^)]*\)', '', cells[4]).split(';'):
+                findings += ['docs/TCP.md:%d: %s' % (number, what) for what in missing_tests(part.strip())]
+        self.check(findings)
 
 
 if __name__ == '__main__':

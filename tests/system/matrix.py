@@ -130,7 +130,7 @@ class Cell:
     def is_answer(self, segment):
         """Not what would have come anyway: a SYN-ACK or FIN that is sent again, the banner."""
         if self.state == "SYN-RECEIVED" and segment.flags == "SA":
-            return self.is_server and segment.ack == self.seq + 1 & raw.MASK
+            return self.is_server and self.kind == "SYN" and segment.ack == self.seq + 1 & raw.MASK
         if segment.flags in ("SA", "A") and not segment.data or "R" in segment.flags:
             return True
         return self.may_ride() and "A" in segment.flags and segment.ack == self.taken()

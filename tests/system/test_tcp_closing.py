@@ -126,6 +126,7 @@ def test_bytes_after_the_close_are_acknowledged_and_thrown_away_not_reset(wire):
     peer.say("QUIT\r\n")
     wire.wait(lambda: peer.fin_seq is not None, 5, "221 and FIN")
     for _ in range(20):
+        wire.wait(lambda: (peer.right - peer.snd_nxt & raw.MASK) in range(1000, 1 << 20), 5, "a window for more")
         peer.send("PA", data=b"x" * 1000)
     wire.wait(lambda: peer.snd_una == peer.snd_nxt, 5, "ACK of everything")
     assert not any("R" in segment.flags for segment in peer.inbox)
