@@ -88,7 +88,8 @@ struct packet *frame_build(struct frames *frames, struct peer *peer, uint8_t fla
         tcp[13] = flags;
         wire_store16(tcp + 14, WINDOW);
         put_options(tcp + WIRE_TCP_BYTES, peer, flags, (uint32_t)(frames->rig->now_us / 1000));
-        memcpy(tcp + WIRE_TCP_BYTES + options, text, len);
+        if (len > 0) /* text may be NULL */
+                memcpy(tcp + WIRE_TCP_BYTES + options, text, len);
         sum = checksum_finish(checksum_add(checksum_pseudo(&src, &dst, WIRE_TCP, tcp_len), tcp, tcp_len));
         memcpy(tcp + 16, &sum, 2);
         peer->seq += (uint32_t)len + ((flags & (FRAME_SYN | FRAME_FIN)) != 0);
