@@ -28,8 +28,8 @@ static enum ip_verdict check_first(const uint8_t *l4, uint32_t len, uint8_t prot
         return len < WIRE_TCP_BYTES || len < (l4[12] >> 4) * 4u ? IP_DROP_FRAGMENT_TINY : IP_DONE;
 }
 
-/* Finish what was put together as a frame of the interface, and queue it for ip_next_whole(). */
-static void queue_whole(struct ip *ip, const struct frame *frame, struct packet *whole)
+/* Finish what was put together as a frame of the interface, from this MAC address, and queue it for ip_next_whole(). */
+static void queue_whole(struct ip *ip, const struct frame *frame, const uint8_t from[6], struct packet *whole)
 {
         struct packet_meta *meta = packet_meta(whole);
         uint8_t *header = packet_data(whole), *ether;
@@ -51,7 +51,7 @@ static void queue_whole(struct ip *ip, const struct frame *frame, struct packet 
                 return;
         }
         memcpy(ether, frame->interface->conf.mac, 6);
-        memcpy(ether + 6, frame->ether_src, 6);
+        memcpy(ether + 6, from, 6);
         wire_store16(ether + 12, is_v4 ? WIRE_ETHERTYPE_IPV4 : WIRE_ETHERTYPE_IPV6);
         meta->port = frame->interface->conf.port;
         meta->vlan = frame->interface->conf.vlan;
@@ -66,7 +66,9 @@ static enum ip_verdict add(struct ip *ip, struct frame *frame, struct packet *pa
         const struct packet_meta *meta = packet_meta(packet);
         enum fragments_verdict verdict;
         struct packet *whole;
+        uint8_t from[6];
 
+        memcpy(from, frame->ether_src, sizeof(from)); /* it lies in the packet, which may be gone after the call */
         fragment->src = meta->src;
         fragment->dst = meta->dst;
         fragment->ecn = meta->ecn;
@@ -74,7 +76,7 @@ static enum ip_verdict add(struct ip *ip, struct frame *frame, struct packet *pa
         verdict = fragments_add(ip->fragments, packet, fragment, frame->now_us, &whole);
         frame->is_kept = verdict == FRAGMENTS_KEPT || verdict == FRAGMENTS_WHOLE;
         if (verdict == FRAGMENTS_WHOLE)
-                queue_whole(ip, frame, whole);
+                queue_whole(ip, frame, from, whole);
         return verdicts[verdict];
 }
 

@@ -111,7 +111,7 @@ static void repair(uint8_t *frame, size_t len)
         }
 }
 
-/* A frame stays until the end of the input: it may be a fragment that is kept. */
+/* A frame, until its packet is freed: a fragment may be kept beyond its step. The rest stays until the end of the input. */
 struct received {
         struct received *next;
         struct rte_mbuf_ext_shared_info info;
@@ -119,8 +119,9 @@ struct received {
         uint16_t len;
 };
 
-static void nothing_to_free(void *addr, void *opaque)
+static void free_frame(void *addr, void *opaque)
 {
+        free(addr);
 }
 
 /* A packet over memory of exactly the frame's length. */
@@ -129,7 +130,7 @@ static struct packet *outside_packet(uint8_t *frame, uint16_t len, struct rte_mb
         struct packet *packet = packet_new(pool);
 
         BUG_ON(!packet); /* every queue is bounded, and the pool holds more than all of them */
-        info->free_cb = nothing_to_free;
+        info->free_cb = free_frame;
         info->fcb_opaque = NULL;
         rte_mbuf_ext_refcnt_set(info, 1);
         rte_pktmbuf_attach_extbuf(&packet->mbuf, frame, RTE_BAD_IOVA, len, info);
@@ -265,7 +266,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         BUG_ON(rte_mempool_in_use_count(pool) != 0);
         while ((received = first) != NULL) {
                 first = received->next;
-                free(received->frame);
                 free(received);
         }
         return 0;
