@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -236,6 +237,12 @@ class Lab:
         """The lab as lab.json has it."""
         with open(self.names.lab_file, encoding="utf-8") as file:
             return json.load(file)
+
+
+def count(lab, name):
+    """A counter or gauge of the first node, over its workers."""
+    return sum(value for key, value in lab.metrics().items()
+               if re.match(rf"greyline_{name}(_total)?(\{{|$)", key))
 
 
 def program(name):
