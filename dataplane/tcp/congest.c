@@ -119,7 +119,7 @@ void congest_acked(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint3
 
 /* --- events --------------------------------------------------------------------------------------------- */
 
-void congest_loss(struct tcp_conn *conn, uint32_t flight)
+static void cut(struct tcp_conn *conn, uint32_t flight, uint32_t segments_min)
 {
         struct tcp_flight *state = conn->flight;
 
@@ -128,7 +128,17 @@ void congest_loss(struct tcp_conn *conn, uint32_t flight)
         state->w_prior = conn->cwnd;
         state->w_est = 0;
         conn->ssthresh = MAX(BETA(flight), 2u * conn->mss);
-        conn->cwnd = conn->ssthresh;
+        conn->cwnd = MAX(BETA(flight), segments_min * conn->mss);
+}
+
+void congest_loss(struct tcp_conn *conn, uint32_t flight)
+{
+        cut(conn, flight, 2);
+}
+
+void congest_marked(struct tcp_conn *conn, uint32_t flight)
+{
+        cut(conn, flight, 1);
 }
 
 void congest_timeout(struct tcp_conn *conn, uint32_t flight, bool again)

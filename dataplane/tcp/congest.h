@@ -27,6 +27,9 @@ void congest_acked(struct tcp_conn *conn, uint32_t acked, uint32_t flight, uint3
 /* Loss was seen by duplicates: 0.7 of flight (RFC 9438 4.6), and go on with that. The connection has a flight. */
 void congest_loss(struct tcp_conn *conn, uint32_t flight);
 
+/* The peer says that congestion was experienced: likewise, but down to one segment (RFC 3168 6.1.2, 9438 4.6). */
+void congest_marked(struct tcp_conn *conn, uint32_t flight);
+
 /*
  * The retransmission timer ran out. again: for the same data as before, ssthresh stays (RFC 5681 3.1). The connection
  * has a flight.

@@ -58,11 +58,15 @@ static_assert(sizeof(struct tcp_tuple) == 36, "hashed as bytes: no padding");
 #define CONN_REORDERED    0x1000000u /* the path changes the order of segments (RACK.reordering_seen) */
 #define CONN_PROBE_OPEN   0x2000000u /* a tail loss probe repeated what was sent last; not known yet whether that was needed */
 #define CONN_RACK_ARMED   0x4000000u /* the retransmission timer is set for the end of the reordering window */
+#define CONN_ECN          0x8000000u /* RFC 3168 negotiated; in SYN-SENT: offered */
+#define CONN_ECE_DUE      0x10000000u /* congestion was experienced on the way here: said with every ACK until CWR comes */
+#define CONN_CWR_DUE      0x20000000u /* the window was cut: said with the next new data */
+#define CONN_ECN_CUT      0x40000000u /* the window was cut for an ECE, and flight->ecn_mark is not acknowledged yet */
 
 /* Of bytes on their way: none of these outlives the flight. */
 #define CONN_FLIGHT_FLAGS                                                                                    \
         (CONN_RTT_TIMING | CONN_RECOVERY | CONN_REXMIT_NOW | CONN_PROBE_NOW | CONN_TAIL_ARMED | CONN_TAIL_NOW |      \
-         CONN_DSACK | CONN_CWND_FULL | CONN_RACK_ARMED)
+         CONN_DSACK | CONN_CWND_FULL | CONN_RACK_ARMED | CONN_ECN_CUT)
 
 #define TIMER_REXMIT 0x1u /* retransmission or persist, by what is outstanding; only with a flight */
 #define TIMER_ACK    0x2u /* delayed acknowledgement */

@@ -33,6 +33,7 @@ struct tcp_flight {
         uint32_t recv_bytes;      /* unread */
         uint8_t reorder_len;      /* packets in reorder */
         uint8_t dupacks;
+        uint16_t ecn_mark;        /* with CONN_ECN_CUT: the highest number sent when the window was cut, in KiB, rounded up */
 
         uint32_t rexmit_due_ms;  /* TIMER_REXMIT */
         uint32_t progress_ms;    /* when snd_una last moved, or data became outstanding after none was */

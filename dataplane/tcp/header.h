@@ -11,12 +11,19 @@
 #include "dataplane/shared/bug.h"
 #include "dataplane/tcp/limits.h"
 
+/* The two bits of the IP header (RFC 3168 5), in packet meta. */
+#define TCP_ECN_NOT 0u
+#define TCP_ECN_ECT 2u /* ECT(0) */
+#define TCP_ECN_CE  3u
+
 #define TCP_FLAG_FIN 0x01u
 #define TCP_FLAG_SYN 0x02u
 #define TCP_FLAG_RST 0x04u
 #define TCP_FLAG_PSH 0x08u
 #define TCP_FLAG_ACK 0x10u
 #define TCP_FLAG_URG 0x20u
+#define TCP_FLAG_ECE 0x40u /* RFC 3168 */
+#define TCP_FLAG_CWR 0x80u
 
 struct tcp_block {
         uint32_t start, end; /* [start, end) */

@@ -61,6 +61,9 @@ static void take_syn(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_he
                 conn->flags &= ~CONN_SCALE;
         if (!header->has_sack_permitted)
                 conn->flags &= ~CONN_SACK;
+        /* ECN-setup SYN-ACK (RFC 3168 6.1.1); both flags are a reflection, and two SYNs that cross do without. */
+        if ((header->flags & (TCP_FLAG_ACK | TCP_FLAG_ECE | TCP_FLAG_CWR)) != (TCP_FLAG_ACK | TCP_FLAG_ECE))
+                conn->flags &= ~CONN_ECN;
         if (header->has_timestamp) {
                 conn->ts_recent = header->ts_value;
         } else {
@@ -423,6 +426,17 @@ static void take_fin(struct tcp *tcp, struct tcp_conn *conn)
         }
 }
 
+/* Congestion experienced on the way here is echoed until the peer says that it has reacted (RFC 3168 6.1.3). */
+static void note_ecn(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_segment *segment)
+{
+        if (segment->header.flags & TCP_FLAG_CWR)
+                conn->flags &= ~CONN_ECE_DUE;
+        if (packet_meta(segment->packet)->ecn == TCP_ECN_CE) {
+                conn->flags |= CONN_ECE_DUE;
+                tcp_count(tcp, COUNTER_tcp_ecn_marks);
+        }
+}
+
 /* May the peer still send? */
 static bool is_receiving(const struct tcp_conn *conn)
 {
@@ -454,6 +468,8 @@ void input_conn(struct tcp *tcp, struct tcp_conn *conn, struct tcp_segment *segm
         if (!is_receiving(conn))
                 goto out;
         fin_seq = header->seq + segment->len;
+        if (conn->flags & CONN_ECN && segment->len > 0)
+                note_ecn(tcp, conn, segment);
         if (segment->len > 0 && !trim_payload(tcp, conn, segment))
                 goto out;
         if (header->flags & TCP_FLAG_FIN && !(conn->flags & CONN_FIN_HELD) && SEQ_AFTER_EQ(fin_seq, conn->rcv_nxt)) {

@@ -13,10 +13,13 @@
 #include "dataplane/tcp/input.h"
 #include "dataplane/tcp/output.h"
 
+#define TIMESTAMP_AHEAD 2u
+
 #define SYN_NO_SCALE 15u /* syn_entry.scale: the peer offered none */
 
 #define SYN_TIMESTAMPS 0x1u
 #define SYN_SACK       0x2u
+#define SYN_ECN        0x4u
 
 /* What a SYN-ACK and the connection need; nothing else is stored before the handshake is complete. */
 struct syn_entry {
@@ -136,12 +139,29 @@ static bool add_entry(struct tcp *tcp, uint64_t hash, const struct syn_entry *en
         return true;
 }
 
+/*
+ * Its lowest bit says whether ECN was agreed on: it comes back with the last ACK of the handshake, where only a cookie
+ * carries the connection. No more than TIMESTAMP_AHEAD before the clock, which the connection's is as well; and later
+ * without ECN than with it, which may be taken back but not given: so no timestamp is before the last one.
+ */
+static uint32_t timestamp_of(const struct tcp *tcp, const struct syn_entry *entry)
+{
+        uint32_t odd = ((uint32_t)tcp->now_ms + tcp_timestamp_offset(tcp, &entry->tuple)) | 1;
+
+        return entry->flags & SYN_ECN ? odd : odd + 1;
+}
+
+static bool is_ecn_setup(const struct tcp *tcp, const struct tcp_header *header)
+{
+        return !tcp->set.no_ecn && (header->flags & (TCP_FLAG_ECE | TCP_FLAG_CWR)) == (TCP_FLAG_ECE | TCP_FLAG_CWR);
+}
+
 static void send_synack(struct tcp *tcp, const struct syn_entry *entry, struct packet *reuse)
 {
         struct tcp_header header = {
                 .seq = entry->iss,
                 .ack = entry->irs + 1,
-                .flags = TCP_FLAG_SYN | TCP_FLAG_ACK,
+                .flags = TCP_FLAG_SYN | TCP_FLAG_ACK | (entry->flags & SYN_ECN ? TCP_FLAG_ECE : 0),
                 .window = (uint16_t)MIN(tcp->set.window_bytes, UINT16_MAX), /* not scaled (RFC 7323 2.2) */
                 .mss = output_mss_option(tcp, &entry->tuple.remote),
                 .has_scale = entry->scale != SYN_NO_SCALE,
@@ -152,7 +172,7 @@ static void send_synack(struct tcp *tcp, const struct syn_entry *entry, struct p
         };
 
         if (header.has_timestamp)
-                header.ts_value = (uint32_t)tcp->now_ms + tcp_timestamp_offset(tcp, &entry->tuple);
+                header.ts_value = timestamp_of(tcp, entry);
         output_control(tcp, reuse, &entry->tuple, &header);
 }
 
@@ -240,7 +260,8 @@ static void syn_input(struct tcp *tcp, struct tcp_segment *segment, const uint32
                 .ts_recent = header->ts_value,
                 .mss = mss_of(header, &segment->tuple.remote),
                 .scale = header->has_scale ? header->scale : SYN_NO_SCALE,
-                .flags = (header->has_timestamp ? SYN_TIMESTAMPS : 0) | (header->has_sack_permitted ? SYN_SACK : 0),
+                .flags = (header->has_timestamp ? SYN_TIMESTAMPS : 0) | (header->has_sack_permitted ? SYN_SACK : 0) |
+                         (is_ecn_setup(tcp, header) ? SYN_ECN : 0),
                 .tries = 1,
         };
         struct cookie_options options = {
@@ -258,6 +279,8 @@ static void syn_input(struct tcp *tcp, struct tcp_segment *segment, const uint32
         if (!add_entry(tcp, segment->hash, &entry)) {
                 if (iss_after)
                         entry.iss = cookie_build(&tcp->cookie_key, &entry.tuple, entry.irs, &options, tcp->now_ms);
+                if (!header->has_timestamp)
+                        entry.flags &= (uint8_t)~SYN_ECN & 15; /* nothing would bring the bit back */
                 tcp->syncache->cookie_ms = MAX(tcp->now_ms, 1u);
                 tcp_count(tcp, COUNTER_tcp_cookies_sent);
         }
@@ -288,11 +311,13 @@ static struct tcp_conn *establish(struct tcp *tcp, const struct tcp_segment *seg
         }
         if (entry->flags & SYN_SACK)
                 conn->flags |= CONN_SACK;
+        if (entry->flags & SYN_ECN)
+                conn->flags |= CONN_ECN;
         if (entry->flags & SYN_TIMESTAMPS) {
                 conn->flags |= CONN_TIMESTAMPS;
                 conn->ts_recent = entry->ts_recent;
         }
-        conn->ts_offset = tcp_timestamp_offset(tcp, &entry->tuple);
+        conn->ts_offset = tcp_timestamp_offset(tcp, &entry->tuple) + TIMESTAMP_AHEAD;
         conn->mss = entry->mss;
         conn->snd_wnd = (uint32_t)header->window << conn->snd_scale;
         conn->snd_wl1 = header->seq;
@@ -320,6 +345,8 @@ static struct tcp_conn *cookie_input(struct tcp *tcp, struct tcp_segment *segmen
         entry.mss = addr_is_v4(&entry.tuple.remote) ? options.mss : MAX(options.mss, TCP_MSS_MIN_V6);
         entry.scale = options.has_scale ? options.scale : SYN_NO_SCALE;
         entry.flags = (options.has_sack ? SYN_SACK : 0) | (header->has_timestamp ? SYN_TIMESTAMPS : 0);
+        if (header->has_timestamp && header->ts_echo & 1 && !tcp->set.no_ecn)
+                entry.flags |= SYN_ECN;
         entry.ts_recent = header->ts_value;
         conn = establish(tcp, segment, &entry);
         if (!conn)
@@ -390,7 +417,7 @@ static void tell_where(struct tcp *tcp, const struct syn_entry *entry, struct tc
                 return;
         }
         if (header.has_timestamp)
-                header.ts_value = (uint32_t)tcp->now_ms + tcp_timestamp_offset(tcp, &entry->tuple);
+                header.ts_value = timestamp_of(tcp, entry);
         output_control(tcp, segment->packet, &entry->tuple, &header);
         segment->packet = NULL;
 }
@@ -437,7 +464,9 @@ struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segm
                 if (header->flags & (TCP_FLAG_ACK | TCP_FLAG_FIN)) {
                         drop(segment);
                 } else if (header->seq == entry->irs) {
-                        /* Our SYN-ACK was lost, or is late. */
+                        /* Our SYN-ACK was lost, or is late. A client that tries without ECN means it (RFC 3168 6.1.1). */
+                        if (!is_ecn_setup(tcp, header))
+                                entry->flags &= (uint8_t)~SYN_ECN & 15;
                         send_synack(tcp, entry, segment->packet);
                         segment->packet = NULL;
                 } else {

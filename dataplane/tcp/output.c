@@ -145,6 +145,8 @@ static struct tcp_header header_of(const struct tcp *tcp, struct tcp_conn *conn,
         }
         header.window = recv_window_field(tcp, conn, !syn);
         if (syn) {
+                if (conn->flags & CONN_ECN && conn->state == TCP_ST_SYN_SENT)
+                        header.flags |= TCP_FLAG_ECE | TCP_FLAG_CWR;
                 header.mss = output_mss_option(tcp, &conn->tuple.remote);
                 header.has_scale = conn->flags & CONN_SCALE;
                 header.scale = tcp->recv_scale;
@@ -218,6 +220,12 @@ static void add_blocks(const struct tcp_conn *conn, const struct plan *plan, str
                 header->blocks = (uint8_t)n;
 }
 
+/* Is it data, and new? Nothing else is ECN capable (RFC 3168 6.1.4, 6.1.5, 6.1.6). */
+static bool is_new_data(const struct tcp_conn *conn, const struct plan *plan)
+{
+        return plan->len > 0 && plan->is_in_turn && plan->seq == conn->snd_max;
+}
+
 static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan, bool *ret_has_blocks)
 {
         struct packet *packet = packet_new(tcp->set.pool);
@@ -227,6 +235,10 @@ static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct
         if (!packet)
                 return NULL;
         header = header_of(tcp, conn, plan);
+        if (conn->flags & CONN_ECN && !(plan->flags & TCP_FLAG_SYN)) {
+                header.flags |= conn->flags & CONN_ECE_DUE ? TCP_FLAG_ECE : 0;
+                header.flags |= conn->flags & CONN_CWR_DUE && is_new_data(conn, plan) ? TCP_FLAG_CWR : 0;
+        }
         if (conn->flight->reorder.head || conn->flags & CONN_DSACK)
                 add_blocks(conn, plan, &header);
         *ret_has_blocks = header.blocks > 0;
@@ -249,6 +261,8 @@ static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct
                 }
         }
         finish(tcp, packet, &conn->tuple);
+        if (conn->flags & CONN_ECN && is_new_data(conn, plan))
+                packet_meta(packet)->ecn = TCP_ECN_ECT;
         return packet;
 }
 
@@ -424,6 +438,8 @@ static void note_sent(struct tcp *tcp, struct tcp_conn *conn, const struct plan 
         uint32_t end = plan->seq + plan->len + !!(plan->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN));
         bool again = SEQ_BEFORE(plan->seq, conn->snd_max);
 
+        if (is_new_data(conn, plan))
+                conn->flags &= ~CONN_CWR_DUE;
         if (conn->snd_una == conn->snd_max)
                 conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         if (again) {

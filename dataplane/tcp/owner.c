@@ -55,6 +55,7 @@ int tcp_connect(struct tcp *tcp, const struct addr *local, uint16_t local_port, 
         conn->owner = owner;
         flight_take(tcp, conn);
         conn->flags = CONN_ACTIVE | CONN_SYN_OUT | CONN_TIMESTAMPS | CONN_SACK | CONN_SCALE;
+        conn->flags |= tcp->set.no_ecn ? 0 : CONN_ECN;
         conn_state_set(conn, TCP_ST_SYN_SENT);
         conn_output_want(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_connects);
@@ -132,6 +133,7 @@ bool tcp_info(const struct tcp *tcp, struct tcp_handle handle, struct tcp_info *
                 .from_cookie = conn->flags & CONN_COOKIE,
                 .has_timestamps = conn->flags & CONN_TIMESTAMPS,
                 .has_sack = conn->flags & CONN_SACK,
+                .has_ecn = conn->flags & CONN_ECN,
                 .send_scale = conn->snd_scale,
                 .recv_scale = conn->flags & CONN_SCALE ? tcp->recv_scale : 0,
                 .mss = conn->mss,

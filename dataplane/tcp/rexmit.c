@@ -181,6 +181,7 @@ static void detect_losses(struct tcp *tcp, struct tcp_conn *conn);
 static void retransmit_all(struct tcp *tcp, struct tcp_conn *conn)
 {
         congest_timeout(conn, conn->snd_max - conn->snd_una, conn->backoff > 0);
+        conn->flags |= CONN_CWR_DUE;
         back_off(conn);
         rexmit_go_back(tcp, conn);
         forget_losses(tcp, conn);
@@ -201,6 +202,7 @@ void rexmit_timeout(struct tcp *tcp, struct tcp_conn *conn)
         }
         if (conn->state <= TCP_ST_SYN_RECEIVED) {
                 conn->flags |= CONN_SYN_AGAIN;
+                conn->flags &= ~CONN_ECN; /* there are boxes that drop an ECN-setup SYN (RFC 3168 6.1.1.1) */
                 back_off(conn);
                 rexmit_go_back(tcp, conn);
         } else if (is_waiting_for_window(conn)) {
@@ -238,7 +240,7 @@ static void enter_recovery(struct tcp *tcp, struct tcp_conn *conn)
         }
         conn->snd_nxt = conn->snd_max;
         conn->flight->send_hint = NULL;
-        conn->flags |= CONN_RECOVERY | CONN_REXMIT_NOW;
+        conn->flags |= CONN_RECOVERY | CONN_REXMIT_NOW | CONN_CWR_DUE;
         conn->flags &= ~(CONN_RTT_TIMING | CONN_TAIL_NOW | CONN_PROBE_OPEN);
         timer_start(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_recoveries);
@@ -283,6 +285,7 @@ static void detect_losses(struct tcp *tcp, struct tcp_conn *conn)
                 } else if (losses.is_fresh) {
                         /* A repeat, or what was sent after the window was cut: it is too large still (9.3). */
                         congest_loss(conn, rack_pipe(board));
+                        conn->flags |= CONN_CWR_DUE;
                         board->cut_us = (uint32_t)tcp->now_us;
                 }
         }
@@ -314,6 +317,8 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         measure(tcp, conn, header);
         send_acked(tcp, conn, header->ack);
         conn->flags &= ~(CONN_TAIL_NOW | CONN_PROBE_NOW);
+        if (conn->flags & CONN_ECN_CUT && (int16_t)((uint16_t)(conn->snd_una / 1024) - conn->flight->ecn_mark) >= 0)
+                conn->flags &= ~CONN_ECN_CUT;
         conn->flight->progress_ms = (uint32_t)tcp->now_ms;
         if (board) {
                 board_trim(board, conn->snd_una);
@@ -321,7 +326,8 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         }
         if (!(conn->flags & CONN_RECOVERY)) {
                 conn->flight->dupacks = 0;
-                congest_acked(conn, acked, flight, (uint32_t)tcp->now_ms);
+                if (!(header->flags & TCP_FLAG_ECE && conn->flags & CONN_ECN))
+                        congest_acked(conn, acked, flight, (uint32_t)tcp->now_ms);
         } else if (SEQ_AFTER_EQ(header->ack, conn->flight->recover)) {
                 leave_recovery(tcp, conn);
         } else {
@@ -332,6 +338,17 @@ static void new_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_hea
         else
                 conn_timer_clear(conn, TIMER_REXMIT);
         conn_output_want(tcp, conn);
+}
+
+/* The peer echoes congestion: once for what was in flight then, unless a loss has cut the window already (RFC 3168 6.1.2). */
+static void take_echo(struct tcp *tcp, struct tcp_conn *conn)
+{
+        if (conn->flags & (CONN_RECOVERY | CONN_ECN_CUT) || !has_outstanding(conn))
+                return;
+        congest_marked(conn, conn->snd_max - conn->snd_una);
+        conn->flight->ecn_mark = (uint16_t)((conn->snd_max + 1023) / 1024);
+        conn->flags |= CONN_ECN_CUT | CONN_CWR_DUE;
+        tcp_count(tcp, COUNTER_tcp_ecn_cuts);
 }
 
 /* Without a scoreboard: three of them are a loss (RFC 5681 3.2, 6582). */
@@ -364,6 +381,7 @@ static void judge_probe(struct tcp *tcp, struct tcp_conn *conn, const struct tcp
         } else if (SEQ_AFTER(header->ack, end)) {
                 conn->flags &= ~CONN_PROBE_OPEN;
                 congest_loss(conn, conn->snd_max - conn->snd_una);
+                conn->flags |= CONN_CWR_DUE;
                 tcp_count(tcp, COUNTER_tcp_tail_losses);
         }
 }
@@ -373,6 +391,8 @@ void rexmit_ack(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_header 
         bool is_old = SEQ_BEFORE_EQ(header->ack, conn->snd_una);
         bool news;
 
+        if (header->flags & TCP_FLAG_ECE && conn->flags & CONN_ECN)
+                take_echo(tcp, conn);
         if (conn->flags & CONN_PROBE_OPEN)
                 judge_probe(tcp, conn, header, is_bare);
         news = conn->flags & CONN_SACK && loss_arrived(tcp, conn, header);

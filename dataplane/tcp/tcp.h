@@ -69,6 +69,7 @@ struct tcp_settings {
         uint64_t drain_us;            /* after tcp_close(): how long the peer may go on talking [30 s] */
         bool checksum_offload;        /* leave the TCP checksum to the port: PACKET_L4_PSEUDO is set */
         bool linear_only;             /* never chain packets: large payload is copied instead */
+        bool no_ecn;                  /* neither offer nor take ECN (RFC 3168) [it is used] */
 };
 
 /* What a connection has to say; bits come together in one event. */
@@ -131,7 +132,7 @@ struct tcp_info {
         uint16_t local_port, remote_port;
         enum tcp_state state;
         bool from_cookie;        /* opened by a cookie alone */
-        bool has_timestamps, has_sack;
+        bool has_timestamps, has_sack, has_ecn;
         uint8_t send_scale, recv_scale;
         uint16_t mss;            /* payload bytes per segment that we send, options deducted */
         uint32_t rtt_us;         /* smoothed, 0: none measured */

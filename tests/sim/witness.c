@@ -44,6 +44,8 @@ struct half {
         uint32_t heard_ack, heard_edge, heard_window; /* the last: the largest window */
         uint32_t ts, ts_arrived; /* newest of its timestamps */
         bool has_ts, has_ts_arrived;
+        bool wants_ecn, wants_ecn_arrived; /* in the last SYN that it sent; in any that has arrived */
+        bool was_marked;  /* some of its data has arrived with congestion experienced */
         struct ranges arrived, twice; /* of its bytes: what has reached the other end, and what has more than once */
         uint64_t owes_us;                 /* since when it owes an answer, 0: it does not */
         /* Its first unacknowledged byte: */
@@ -320,6 +322,35 @@ static void check_data(struct witness *witness, const struct segment *segment, u
         from->sent = MAX(from->sent, end + is_syn + is_fin);
 }
 
+static bool is_ecn_setup(const struct tcp_header *header)
+{
+        unsigned both = header->flags & (TCP_FLAG_ECE | TCP_FLAG_CWR);
+
+        return both == (header->flags & TCP_FLAG_ACK ? TCP_FLAG_ECE : TCP_FLAG_ECE | TCP_FLAG_CWR);
+}
+
+/* RFC 3168: only new data of connections that agreed on it may be marked, and only a mark that has come may be echoed. */
+static void check_ecn(struct witness *witness, const struct segment *segment, unsigned ecn)
+{
+        const struct tcp_header *header = &segment->header;
+        unsigned both = header->flags & (TCP_FLAG_ECE | TCP_FLAG_CWR);
+        struct half *from = segment->from, *to = segment->to;
+        bool is_new = segment->len > 0 && header->seq - from->isn >= from->sent;
+
+        if (header->flags & TCP_FLAG_SYN) {
+                from->wants_ecn = is_ecn_setup(header);
+                if (ecn)
+                        wrong(witness, segment->flow, segment->which, "its SYN is ECN capable");
+                return;
+        }
+        if (ecn && (!is_new || !from->wants_ecn || !to->wants_ecn_arrived))
+                wrong(witness, segment->flow, segment->which, "what is no new data, or not agreed on, is ECN capable");
+        if (both & TCP_FLAG_ECE && !to->was_marked)
+                wrong(witness, segment->flow, segment->which, "it echoes congestion that nothing has experienced");
+        if (both & TCP_FLAG_CWR && !is_new)
+                wrong(witness, segment->flow, segment->which, "it says CWR with what is no new data");
+}
+
 static void check_timestamp(struct witness *witness, const struct segment *segment)
 {
         const struct tcp_header *header = &segment->header;
@@ -344,6 +375,7 @@ void witness_sent(struct witness *witness, struct packet *packet, uint64_t now_u
         if (!read_segment(witness, packet, &segment) || !look_at_beginning(&segment))
                 return;
         check_timestamp(witness, &segment);
+        check_ecn(witness, &segment, packet_meta(packet)->ecn);
         check_ack(witness, &segment);
         check_data(witness, &segment, now_us);
 }
@@ -364,11 +396,13 @@ void witness_delivered(struct witness *witness, struct packet *packet, uint64_t 
         end = start + segment.len + !!(header->flags & TCP_FLAG_SYN) + !!(header->flags & TCP_FLAG_FIN);
         if (header->flags & TCP_FLAG_SYN) {
                 from->has_isn_arrived = true;
+                from->wants_ecn_arrived |= is_ecn_setup(header);
                 from->mss = header->mss ? header->mss : TCP_MSS_DEFAULT_V4;
                 from->has_scale = header->has_scale;
                 from->scale = header->scale;
         }
         arrive(from, start, end);
+        from->was_marked |= segment.len > 0 && packet_meta(packet)->ecn == TCP_ECN_CE;
         if (header->has_timestamp &&
             (!from->has_ts_arrived || SEQ_AFTER(header->ts_value, from->ts_arrived))) {
                 from->has_ts_arrived = true;

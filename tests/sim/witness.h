@@ -11,6 +11,7 @@
  *   send anything after its FIN, or move the FIN
  *   send its first unacknowledged byte again and again without backing off (RFC 6298 5.5)
  *   leave data without any answer for half a second (RFC 9293 MUST-40), but with an ACK from long ago (RFC 5961 5)
+ *   mark as ECN capable what is not new data, or was not agreed on; echo congestion that nothing has experienced (RFC 3168)
  *   let its timestamps go back, or echo one that it has not seen (RFC 7323 4)
  *
  * One of the ports of each connection is 25. Connections of which it has not seen the beginning, that have seen a RST,

@@ -336,6 +336,58 @@ def test_a_message_that_loses_its_last_segments_needs_no_timeout(lab, back):
     assert _count(lab, "tcp_timeouts") == timeouts
 
 
+# ---- congestion notification ------------------------------------------------------------------------------------
+
+TCPI_OPT_ECN, TCPI_OPT_ECN_SEEN = 8, 16
+
+
+def _tcp_info(client):
+    """Of the kernel's side: options, segments sent again in all, and segments whose ACK said ECE (tcpi_delivered_ce)."""
+    info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 200)
+    return info[5], int.from_bytes(info[100:104], "little"), int.from_bytes(info[196:200], "little")
+
+
+def test_a_mark_on_the_way_here_is_echoed_to_the_kernel(lab, front):
+    """The kernel offers ECN, a segment of the message experiences congestion, and our ECE reaches the kernel."""
+    content = messages.make(1612, 200_000)
+    before, marks = _sysctl(lab.names.client_ns, {"tcp_ecn": 1}), _count(lab, "tcp_ecn_marks")
+    front.profile(delay=3000)
+    try:
+        with Client(lab, TRUSTED + "35") as client:
+            client.hello()
+            options, _, echoed = _tcp_info(client)
+            assert options & TCPI_OPT_ECN and options & TCPI_OPT_ECN_SEEN, "agreed on, and our replies are ECN capable"
+            assert echoed == 0
+            client.envelope("a@example.com", "b@example.org")
+            front.mark("ab", length=(1000, 1500), count=2, port=client.port)
+            assert client.message(content).code == 250
+            _, again, echoed = _tcp_info(client)
+            assert 0 < echoed < 100 and again == 0, "until the kernel's CWR, and nothing was lost"
+            client.quit()
+    finally:
+        _sysctl(lab.names.client_ns, before)
+    assert front.stats()["marked"] >= 2
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+    labs.wait_until(lambda: _count(lab, "tcp_ecn_marks") >= marks + 2, 10, "the marks are counted")
+
+
+def test_a_mark_on_the_way_to_the_backend_makes_us_slow_down(lab, back):
+    """We offer ECN, the kernel takes it, as it does by default, and echoes the mark until our CWR."""
+    content = messages.make(1613, 300_000)
+    cuts, again = _count(lab, "tcp_ecn_cuts"), _count(lab, "tcp_retransmits")
+    back.profile(delay=3000)
+    with Client(lab, TRUSTED + "36") as client:
+        client.hello()
+        client.envelope("a@example.com", "b@example.org")
+        back.mark("ba", length=(1000, 1500), count=1, port=25)
+        assert client.message(content).code == 250
+        client.quit()
+    assert back.stats()["marked"] >= 1
+    assert [entry["sha256"] for entry in lab.ledger()].count(messages.digest(content)) == 1
+    labs.wait_until(lambda: _count(lab, "tcp_ecn_cuts") == cuts + 1, 10, "one cut for one mark")
+    assert _count(lab, "tcp_retransmits") == again
+
+
 # ---- what the kernel can be set to ----------------------------------------------------------------------------
 
 SETTINGS = [{}, {"tcp_sack": 0}, {"tcp_timestamps": 0}, {"tcp_window_scaling": 0},
@@ -348,9 +400,13 @@ def _sysctl(ns, settings):
     before = {}
     with netns.inside(ns):
         for key, value in settings.items():
-            with open(f"/proc/sys/net/ipv4/{key}", "r+", encoding="ascii") as file:
+            path = f"/proc/sys/net/ipv4/{key}"
+            with open(path, encoding="ascii") as file:
                 before[key] = file.read().strip()
+            with open(path, "w", encoding="ascii") as file:  # what is written anywhere but at the beginning is ignored
                 file.write(str(value))
+            with open(path, encoding="ascii") as file:
+                assert file.read().strip() == str(value)
     return before
 
 

@@ -21,7 +21,7 @@ static void test_connections(void **state)
                 { "timestamps are deducted from the path as well",
                   .lines = { LEARN_1400, OVER, OPEN_TS, "send 1400", "> . 1:1348 ts", "> P. 1349:52 ts" } },
                 { "a connection of our own as well",
-                  .lines = { LEARN_1400, OVER, "connect", "> S 0:0 mss 1460 ws 5 sok ts", "< S. 0:0 ack 1 win 65535 mss 1460",
+                  .lines = { LEARN_1400, OVER, "connect", "> SEW 0:0 mss 1460 ws 5 sok ts", "< S. 0:0 ack 1 win 65535 mss 1460",
                              "> . 1:0 ack 1", "event CONNECTED", "send 1460", "> . 1:1360", "> P. 1361:100" } },
                 { "forgotten after ten minutes",
                   .lines = { LEARN_1400, OVER, "+601000", OPEN_PLAIN, "send 1460", "> P. 1:1460" } },

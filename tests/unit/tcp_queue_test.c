@@ -368,7 +368,7 @@ static void test_rest(void **state)
                 { "over, with bytes to read",
                   .lines = { OPEN_PLAIN, "< . 1:10 ack 1", "< R 11:0", "event DATA,RESET", "flights 1", "event none",
                              "conns 0", "flights 0" } },
-                { "our SYN", .lines = { "connect", "> S 0:0 mss 1460 ws 5 sok ts", "flights 1", "< S. 0:0 ack 1 mss 1460",
+                { "our SYN", .lines = { "connect", "> SEW 0:0 mss 1460 ws 5 sok ts", "flights 1", "< S. 0:0 ack 1 mss 1460",
                                         "> . 1:0 ack 1", "event CONNECTED", "flights 0" } },
         };
 

@@ -19,7 +19,7 @@
  *   flights N                     connections with something queued or on its way
  *   icmp toobig MTU SEQ, icmp port SEQ
  *
- * FLAGS are letters of S F R P and . (ACK). Sequence numbers are relative: the peer's SYN is 0, and so is ours.
+ * FLAGS are letters of S F R P E W (ECE, CWR) and . (ACK). ce, ect: the IP header's bits; without, a segment has none. Sequence numbers are relative: the peer's SYN is 0, and so is ours.
  * The peer's ISN lies just below 2^32, so that every longer script wraps. A segment that no line expects fails
  * the script at the next line that is not ">". "> none" and the end of a script expect silence as well.
  */
@@ -110,7 +110,7 @@ static inline void script_collect(struct script *script)
 
 static inline uint8_t script_flags(const char *text)
 {
-        static const char letters[] = "FSRP.";
+        static const char letters[] = "FSRP.UEW";
         uint8_t flags = 0;
 
         for (; *text; text++)
@@ -124,6 +124,7 @@ struct script_segment {
         struct tcp_header header;
         uint32_t len;
         bool has_ack, has_window, no_timestamp;
+        uint8_t ecn;
         int fill;
         uint16_t port;
 };
@@ -162,6 +163,8 @@ static inline void script_parse(struct script *script, char *text, struct script
                                 word = strtok_r(NULL, " ", &save);
                                 ret->header.ts_echo = word ? (uint32_t)strtoul(word, NULL, 10) : 0;
                         }
+                } else if (strcmp(word, "ce") == 0 || strcmp(word, "ect") == 0) {
+                        ret->ecn = strcmp(word, "ce") == 0 ? TCP_ECN_CE : TCP_ECN_ECT;
                 } else if (strcmp(word, "nots") == 0) {
                         ret->no_timestamp = true;
                 } else if (strcmp(word, "sack") == 0) {
@@ -203,6 +206,7 @@ static inline void script_inject(struct script *script, char *text)
         to = packet_append(packet, (uint16_t)want.len);
         for (uint32_t i = 0; i < want.len; i++)
                 to[i] = want.fill < 0 ? script_byte(at + i) : (uint8_t)want.fill;
+        packet_meta(packet)->ecn = want.ecn;
         packet_meta(packet)->src = script_addr(script, false);
         packet_meta(packet)->dst = script_addr(script, true);
         tcp_input(script->tcp, &packet, 1, script->now_us);
@@ -236,6 +240,8 @@ static inline void script_verify(struct script *script, struct packet *packet, c
         ack = got.flags & TCP_FLAG_ACK ? got.ack - SCRIPT_PEER_ISN : 0;
         if (got.flags != want->header.flags || seq != want->header.seq || len != want->len)
                 SCRIPT_FAIL(script, "got flags %02x %u:%u ack %u", got.flags, seq, len, ack);
+        if (meta->ecn != want->ecn)
+                SCRIPT_FAIL(script, "got ecn %u", meta->ecn);
         if (want->has_ack && ack != want->header.ack)
                 SCRIPT_FAIL(script, "got ack %u", ack);
         if (want->has_window && got.window != want->header.window)

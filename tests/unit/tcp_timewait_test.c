@@ -25,7 +25,7 @@ static void test_segments(void **state)
                 { "data is answered, not taken", .lines = { TO_TIMEWAIT, "< P. 2:10 ack 2", "> . 2:0 ack 2", "event none" } },
                 { "an old SYN is answered with an ACK", .lines = { TO_TIMEWAIT, "< S 1:0", "> . 2:0 ack 2", "timewait 1" } },
                 { "a new SYN to a client's port, where nobody listens, is answered with an ACK and ends nothing",
-                  .lines = { "connect", "> S 0:0 ws 5 sok ts", "< S. 0:0 ack 1", "> . 1:0 ack 1", "event CONNECTED", "shutdown",
+                  .lines = { "connect", "> SEW 0:0 ws 5 sok ts", "< S. 0:0 ack 1", "> . 1:0 ack 1", "event CONNECTED", "shutdown",
                              "> F. 1:0 ack 1", "< F. 1:0 ack 2", "> . 2:0 ack 2", "event EOF,CLOSED", "timewait 1",
                              "< S 90000:0", "> . 2:0 ack 2", "timewait 1" } },
                 { "a SYN with an older timestamp does not",

@@ -95,6 +95,10 @@ class Bridge:
         """Write this window into the next `count` such segments."""
         self._do(f"window {direction} {flags} {length[0]} {length[1]} {count} {port} {window}")
 
+    def mark(self, direction, flags="A", length=(1, 1500), count=1, port=0):
+        """Congestion experienced, on the next `count` such segments that are ECN capable; others are counted too."""
+        self._do(f"mark {direction} {flags} {length[0]} {length[1]} {count} {port}")
+
     def clear(self):
         """A good link without rules."""
         self._do("clear")

@@ -11,6 +11,7 @@
  *             [queue_ms=N]                           what is not given is 0
  *     drop ab|ba FLAGS MIN MAX COUNT PORT            the next COUNT segments with these flags (S, A, F, R or
  *     window ab|ba FLAGS MIN MAX COUNT PORT WINDOW   "any") and MIN to MAX bytes; PORT 0 is any
+ *     mark ab|ba FLAGS MIN MAX COUNT PORT            likewise: congestion experienced, where they are ECN capable
  *     clear                                          all such rules
  *     stats                                          figures, as JSON
  */
@@ -230,11 +231,11 @@ static void print_stats(const struct bridge *bridge)
         const struct wire_stats *stats = wire_stats(bridge->wire);
 
         printf("{\"frames\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"duplicated\": %" PRIu64
-               ", \"reordered\": %" PRIu64 ", \"corrupted\": %" PRIu64 ", \"ruled\": %" PRIu64
+               ", \"reordered\": %" PRIu64 ", \"corrupted\": %" PRIu64 ", \"marked\": %" PRIu64 ", \"ruled\": %" PRIu64
                ", \"oversize\": %" PRIu64 ", \"overflow\": %" PRIu64 ", \"half_made\": %" PRIu64
                ", \"refused\": %" PRIu64 "}\n",
                stats->frames, stats->lost, stats->duplicated, stats->reordered, stats->corrupted,
-               stats->ruled, stats->oversize, stats->overflow, bridge->half_made, bridge->refused);
+               stats->marked, stats->ruled, stats->oversize, stats->overflow, bridge->half_made, bridge->refused);
 }
 
 static void run_command(struct bridge *bridge, char *line)
@@ -252,6 +253,8 @@ static void run_command(struct bridge *bridge, char *line)
                 good = cmd_rule(bridge, WIRE_DROP, &save);
         } else if (verb && !strcmp(verb, "window")) {
                 good = cmd_rule(bridge, WIRE_WINDOW, &save);
+        } else if (verb && !strcmp(verb, "mark")) {
+                good = cmd_rule(bridge, WIRE_MARK, &save);
         } else if (verb && !strcmp(verb, "clear")) {
                 wire_rules_clear(bridge->wire);
                 good = true;

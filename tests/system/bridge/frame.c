@@ -66,6 +66,30 @@ void frame_read(const uint8_t *bytes, size_t len, struct frame_view *ret)
         ret->tcp_at = at;
 }
 
+bool frame_mark(uint8_t *bytes, const struct frame_view *view)
+{
+        uint8_t *ip = bytes + ETHER_BYTES;
+        uint16_t was = get16(ip), is;
+        uint32_t sum;
+
+        (void)view; /* it is IP: there is TCP in it */
+        if (get16(bytes + 12) == ETHERTYPE_IPV6) {
+                if (!(was & 0x0030))
+                        return false;
+                put16(ip, was | 0x0030);
+                return true;
+        }
+        if (!(was & 3))
+                return false;
+        is = was | 3;
+        sum = (uint16_t)~get16(ip + 10) + (uint32_t)(uint16_t)~was + is; /* RFC 1624 */
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        put16(ip, is);
+        put16(ip + 10, (uint16_t)~sum);
+        return true;
+}
+
 void frame_window_set(uint8_t *bytes, const struct frame_view *view, uint16_t window)
 {
         uint8_t *tcp = bytes + view->tcp_at;

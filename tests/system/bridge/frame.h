@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the bridge needs to know of an Ethernet frame, and the two ways in which it changes one. */
+/* What the bridge needs to know of an Ethernet frame, and the ways in which it changes one. */
 #ifndef GREYLINE_BRIDGE_FRAME_H
 #define GREYLINE_BRIDGE_FRAME_H
 
@@ -23,6 +23,9 @@ struct frame_view {
 
 /* Read a frame of len bytes; whatever is not understood is neither IP nor TCP. */
 void frame_read(const uint8_t *bytes, size_t len, struct frame_view *ret);
+
+/* Set "congestion experienced" in a frame that is ECN capable (RFC 3168 5), and mend the checksum. Returns whether it was. */
+bool frame_mark(uint8_t *bytes, const struct frame_view *view);
 
 /* Overwrite the window of a TCP segment and mend its checksum. */
 void frame_window_set(uint8_t *bytes, const struct frame_view *view, uint16_t window);

@@ -14,6 +14,7 @@
 enum wire_action {
         WIRE_DROP,   /* lose it */
         WIRE_WINDOW, /* write another window into it */
+        WIRE_MARK,   /* congestion experienced, where it is ECN capable */
 };
 
 /* One thing to do to the next `count` TCP segments that fit. */
@@ -28,7 +29,7 @@ struct wire_rule {
 };
 
 struct wire_stats {
-        uint64_t frames, lost, duplicated, reordered, corrupted, ruled, oversize, overflow;
+        uint64_t frames, lost, duplicated, reordered, corrupted, ruled, marked, oversize, overflow;
 };
 
 struct wire;
