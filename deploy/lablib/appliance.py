@@ -116,12 +116,16 @@ def processes(names, node, options, ports, policy):
     build = options["build"]
     where = ["--run-dir", names.node_run(node), "--state-dir", names.node_state(node)]
     keys = ["--keys-dir", names.node_keys(node)]
+    # By default all may read whatever file a policy of yours names, wherever it lies.
+    keys_as, dataplane_as = ["--user", "root"], []
+    if options["users"]:
+        keys_as, dataplane_as = ["--user", keys_user()], ["--user", dataplane_user()]
     site = write_site(names, node, options, ports)
     return [
-        (f"keys{node}", [program(build, "greyline-keys"), *keys, "--user", keys_user()]),
+        (f"keys{node}", [program(build, "greyline-keys"), *keys, *keys_as]),
         (f"control{node}", [program(build, "greyline-control"), *where, "--policy", _policy_of_node(names, node, policy), "--site", site,
                             "--http", f"127.0.0.1:{ports[f'http{node}']}", "--log", log_path(names, node)]),
-        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where, *keys, "--user", dataplane_user()]),
+        (f"dataplane{node}", [program(build, "greyline-dataplane"), *where, *keys, *dataplane_as]),
     ]
 
 

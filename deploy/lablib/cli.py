@@ -52,7 +52,7 @@ def cmd_up(names, args):
     if not os.path.isfile(policy):
         raise lab.LabError(f"no such file: {args.policy} (--policy)")
     lab.up(names, {
-        "policy": policy, "workers": args.workers, "backend": args.backend, "redis": args.redis,
+        "policy": policy, "workers": args.workers, "users": args.users, "backend": args.backend, "redis": args.redis,
         "nodes": args.nodes, "dns": args.dns, "restart": args.restart, "appliance": args.appliance,
         "keep": args.keep, "build": build_directory(args.build) if args.appliance else None})
 
@@ -115,6 +115,8 @@ def arguments():
     verb.add_argument("--redis", action="store_true", help="with a Redis, which all nodes share")
     verb.add_argument("--nodes", type=int, default=1, choices=(1, 2))
     verb.add_argument("--dns", default="lab", choices=("lab", "none"))
+    verb.add_argument("--users", action="store_true",
+                      help="as users of their own, as installed: certificates and keys must be theirs to read")
     verb.add_argument("--no-restart", dest="restart", action="store_false", help="leave dead what was killed")
     verb.add_argument("--no-appliance", dest="appliance", action="store_false",
                       help="only the world around it, to run the programs by hand")

@@ -341,7 +341,7 @@ def run(names, build):
     demo = Demo(names)
     demo.say("installing what is missing, and building (the first time takes a few minutes)")
     options = {
-        "policy": os.path.join(n.REPOSITORY, "deploy", "demo.yaml"), "workers": 1, "backend": "postfix",
+        "policy": os.path.join(n.REPOSITORY, "deploy", "demo.yaml"), "workers": 1, "users": True, "backend": "postfix",
         "redis": False, "nodes": 1, "dns": "lab", "restart": True, "appliance": True, "keep": False, "build": build()}
     demo.say("bringing up the appliance, its clients, DNS, blocklists and a Postfix as the backend")
     lab.up(names, options)

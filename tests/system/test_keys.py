@@ -23,7 +23,7 @@ import certs
 import labs
 from policies import TRUSTED
 
-LAB = {"options": ["--backend", "sink"]}
+LAB = {"options": ["--backend", "sink", "--users"]}
 SEED = 20261124
 
 

@@ -183,3 +183,17 @@ def test_a_push_with_a_certificate_that_cannot_be_used_is_refused(lab, certifica
     assert refused.returncode != 0 and "broken.crt: no usable certificate" in said, said
     with certs.open_secure(lab, TRUSTED + "13") as client:
         assert client.quit().code == 221
+
+
+def test_a_lab_reads_certificates_and_keys_that_only_root_may(lab, tmp_path):
+    """tmp_path is closed to all other users; an installation would refuse both files, see test_keys.py."""
+    for kind in ("ec", "rsa"):
+        certs.make(os.path.join(tmp_path, kind), kind)
+        os.chown(tmp_path / f"{kind}.key", 0, 0)
+        os.chmod(tmp_path / f"{kind}.key", 0o600)
+    assert os.stat(tmp_path).st_mode & 0o077 == 0
+    path = tmp_path / "policy.yaml"
+    path.write_text(certs.policy_with(tmp_path))
+    lab.ctl("policy", "push", str(path))
+    with certs.open_secure(lab, TRUSTED + "40", context(tmp_path)) as client:
+        assert client.command("NOOP").code == 250
