@@ -2,7 +2,7 @@
 /*
  * What the files of session/ share. session.c opens, times and ends sessions; greet.c brings them to the
  * banner; command.c acts on what the client says; wire.c is the client's bytes, starttls.c how they come to be encrypted; leg.c runs the backend connection; stream.c moves messages;
- * say.c makes replies and record.c log records.
+ * crowd.c ends some of them when there are too many; say.c makes replies and record.c log records.
  *
  * A phase says whom the session waits for. It has one writer, session_phase(), which also arms the timer, so
  * that no phase is without a deadline.
@@ -202,6 +202,8 @@ struct sessions {
         struct decision *decision;
         struct slab *kept;         /* texts */
         uint32_t held;             /* sessions in PHASE_HELD */
+        uint32_t crowd_hand;       /* the session that crowd.c looks at next */
+        uint32_t crowd_ms;         /* when it last looked */
         struct wheel wheel;
         struct tls_pool *tls;      /* NULL: no TLS at all */
         uint32_t tls_max;
@@ -306,6 +308,14 @@ const char *session_hostname(const struct sessions *ss, const struct session *s)
 
 /* Everything known about the client now but its name. answers is filled and referred to by the result. */
 struct client_facts session_facts(struct sessions *ss, struct session *s, struct client_answers *answers);
+
+/* --- crowd.c ---------------------------------------------------------------------------------------------------- */
+
+/* While sessions run short, end some that wait for their clients too long. */
+void crowd_turn(struct sessions *ss);
+
+/* When that has something to do; UINT64_MAX: never. */
+uint64_t crowd_due_us(const struct sessions *ss);
 
 /* --- texts.c ---------------------------------------------------------------------------------------------------- */
 

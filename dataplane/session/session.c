@@ -309,6 +309,7 @@ void sessions_tick(struct sessions *ss)
                 if (s->phase != PHASE_FREE && !wheel_node_is_armed(&s->timer))
                         wheel_add(&ss->wheel, index, now_ms + (uint32_t)MAX((int32_t)(s->due_ms - (uint32_t)now_ms), 1));
         }
+        crowd_turn(ss);
         if (ss->worker == 0)
                 probe_run(ss);
 }
@@ -316,7 +317,7 @@ void sessions_tick(struct sessions *ss)
 uint64_t sessions_due_us(const struct sessions *ss)
 {
         uint64_t due_ms = wheel_due_ms(&ss->wheel);
-        uint64_t due_us = due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000;
+        uint64_t due_us = MIN(due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000, crowd_due_us(ss));
 
         if (starttls_is_due(ss))
                 return ss->now_us;
