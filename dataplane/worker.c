@@ -345,7 +345,8 @@ static void idle(struct worker *worker)
         atomic_store(&worker->asleep, true);
         port_wait_arm(worker->wait);
         if (!ring_read_may_sleep(&worker->answers) ||
-            (worker->signatures.shared && !ring_read_may_sleep(&worker->signatures)) || turn(worker) != 0 || rte_ring_count(worker->hand) != 0 ||
+            (worker->signatures.shared && !ring_read_may_sleep(&worker->signatures)) || turn(worker) != 0 ||
+            rte_ring_count(worker->hand) != 0 ||
             (timeout_us = sleep_us(worker)) == 0 || atomic_load(&dataplane->stopping)) {
                 port_wait_disarm(worker->wait);
         } else {

@@ -25,7 +25,7 @@ static enum crowd crowd_of(const struct sessions *ss)
         return open <= max - max / 32 ? CROWD_SOME : CROWD_FULL;
 }
 
-/* How long this session has been waiting for its client, and how long that may be now. Milliseconds. */
+/* Has this session been waiting for its client longer than it may now? */
 static bool is_overdue(const struct sessions *ss, const struct session *s, enum crowd crowd)
 {
         enum { IDLE, TRANSACTION };

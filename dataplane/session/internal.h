@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of session/ share. session.c opens, times and ends sessions; greet.c brings them to the
- * banner; command.c acts on what the client says; wire.c is the client's bytes, starttls.c how they come to be encrypted; leg.c runs the backend connection; stream.c moves messages;
+ * banner; command.c acts on what the client says; wire.c is the client's bytes, starttls.c how they come to be
+ * encrypted; leg.c runs the backend connection; stream.c moves messages;
  * crowd.c ends some of them when there are too many; say.c makes replies and record.c log records.
  *
  * A phase says whom the session waits for. It has one writer, session_phase(), which also arms the timer, so

@@ -4,8 +4,8 @@
 #include "dataplane/tcp/conn.h"
 
 /* RFC 9438 4.6, 5.1: beta 0.7, C 0.4; 4.3: alpha = 3 (1 - beta) / (1 + beta) = 9 / 17. */
-#define BETA(window)  ((uint32_t)((uint64_t)(window) * 7 / 10))
-#define CUBE_SPAN_MS  60000 /* farther from its middle the curve is cut off: 86,400 segments up or down */
+#define BETA(window) ((uint32_t)((uint64_t)(window) * 7 / 10))
+#define CUBE_SPAN_MS 60000 /* farther from its middle the curve is cut off: 86,400 segments up or down */
 
 static uint32_t initial_window(const struct tcp_conn *conn)
 {

@@ -13,7 +13,7 @@
 #include "dataplane/tcp/input.h"
 #include "dataplane/tcp/output.h"
 
-#define TIMESTAMP_AHEAD 2u
+#define TIMESTAMP_AHEAD 2u /* ms that a SYN-ACK's timestamp may be before the clock, see timestamp_of() */
 
 #define SYN_NO_SCALE 15u /* syn_entry.scale: the peer offered none */
 
@@ -280,7 +280,7 @@ static void syn_input(struct tcp *tcp, struct tcp_segment *segment, const uint32
                 if (iss_after)
                         entry.iss = cookie_build(&tcp->cookie_key, &entry.tuple, entry.irs, &options, tcp->now_ms);
                 if (!header->has_timestamp)
-                        entry.flags &= (uint8_t)~SYN_ECN & 15; /* nothing would bring the bit back */
+                        entry.flags &= SYN_TIMESTAMPS | SYN_SACK; /* nothing would bring the bit back */
                 tcp->syncache->cookie_ms = MAX(tcp->now_ms, 1u);
                 tcp_count(tcp, COUNTER_tcp_cookies_sent);
         }
@@ -466,7 +466,7 @@ struct tcp_conn *syncache_input(struct tcp *tcp, uint32_t index, struct tcp_segm
                 } else if (header->seq == entry->irs) {
                         /* Our SYN-ACK was lost, or is late. A client that tries without ECN means it (RFC 3168 6.1.1). */
                         if (!is_ecn_setup(tcp, header))
-                                entry->flags &= (uint8_t)~SYN_ECN & 15;
+                                entry->flags &= SYN_TIMESTAMPS | SYN_SACK;
                         send_synack(tcp, entry, segment->packet);
                         segment->packet = NULL;
                 } else {

@@ -125,6 +125,28 @@ void output_reset(struct tcp *tcp, const struct tcp_conn *conn)
         output_control(tcp, NULL, &conn->tuple, &header);
 }
 
+/* Is it data, and new? Nothing else is ECN capable (RFC 3168 6.1.4, 6.1.5, 6.1.6). */
+static bool is_new_data(const struct tcp_conn *conn, const struct plan *plan)
+{
+        return plan->len > 0 && plan->is_in_turn && plan->seq == conn->snd_max;
+}
+
+/* What this segment says about congestion (RFC 3168 6.1.1, 6.1.2, 6.1.3). */
+static uint8_t ecn_flags(const struct tcp_conn *conn, const struct plan *plan)
+{
+        uint8_t flags = 0;
+
+        if (!(conn->flags & CONN_ECN))
+                return 0;
+        if (plan->flags & TCP_FLAG_SYN)
+                return conn->state == TCP_ST_SYN_SENT ? TCP_FLAG_ECE | TCP_FLAG_CWR : 0;
+        if (conn->flags & CONN_ECE_DUE)
+                flags |= TCP_FLAG_ECE;
+        if (conn->flags & CONN_CWR_DUE && is_new_data(conn, plan))
+                flags |= TCP_FLAG_CWR;
+        return flags;
+}
+
 /* The header of a segment of this connection, without SACK blocks. */
 static struct tcp_header header_of(const struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan)
 {
@@ -133,7 +155,7 @@ static struct tcp_header header_of(const struct tcp *tcp, struct tcp_conn *conn,
                 .src_port = conn->tuple.local_port,
                 .dst_port = conn->tuple.remote_port,
                 .seq = plan->seq,
-                .flags = plan->flags,
+                .flags = plan->flags | ecn_flags(conn, plan),
                 .has_timestamp = conn->flags & CONN_TIMESTAMPS,
                 .ts_value = (uint32_t)tcp->now_ms + conn->ts_offset,
         };
@@ -145,8 +167,6 @@ static struct tcp_header header_of(const struct tcp *tcp, struct tcp_conn *conn,
         }
         header.window = recv_window_field(tcp, conn, !syn);
         if (syn) {
-                if (conn->flags & CONN_ECN && conn->state == TCP_ST_SYN_SENT)
-                        header.flags |= TCP_FLAG_ECE | TCP_FLAG_CWR;
                 header.mss = output_mss_option(tcp, &conn->tuple.remote);
                 header.has_scale = conn->flags & CONN_SCALE;
                 header.scale = tcp->recv_scale;
@@ -220,12 +240,6 @@ static void add_blocks(const struct tcp_conn *conn, const struct plan *plan, str
                 header->blocks = (uint8_t)n;
 }
 
-/* Is it data, and new? Nothing else is ECN capable (RFC 3168 6.1.4, 6.1.5, 6.1.6). */
-static bool is_new_data(const struct tcp_conn *conn, const struct plan *plan)
-{
-        return plan->len > 0 && plan->is_in_turn && plan->seq == conn->snd_max;
-}
-
 static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct plan *plan, bool *ret_has_blocks)
 {
         struct packet *packet = packet_new(tcp->set.pool);
@@ -235,10 +249,6 @@ static struct packet *build(struct tcp *tcp, struct tcp_conn *conn, const struct
         if (!packet)
                 return NULL;
         header = header_of(tcp, conn, plan);
-        if (conn->flags & CONN_ECN && !(plan->flags & TCP_FLAG_SYN)) {
-                header.flags |= conn->flags & CONN_ECE_DUE ? TCP_FLAG_ECE : 0;
-                header.flags |= conn->flags & CONN_CWR_DUE && is_new_data(conn, plan) ? TCP_FLAG_CWR : 0;
-        }
         if (conn->flight->reorder.head || conn->flags & CONN_DSACK)
                 add_blocks(conn, plan, &header);
         *ret_has_blocks = header.blocks > 0;

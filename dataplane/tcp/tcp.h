@@ -52,10 +52,10 @@ struct tcp_settings {
         uint64_t *counters;           /* this worker's row, COUNTER_USED words */
         uint8_t secret[32];           /* random, of this start and worker: table hash, cookies, ISN, timestamps */
         uint32_t connections_max;     /* connections, both sides [1024] */
-        uint32_t syncache_max;        /* half-open connections; above it cookies carry them [an eighth of
-                                   * connections_max, and up to 65536 as many] */
-        uint32_t timewait_max;        /* TIME-WAIT entries, oldest leaves first [half of connections_max, and up
-                                   * to 65536 as many] */
+        uint32_t syncache_max;        /* half-open connections; above it cookies carry them
+                                         [connections_max / 8, but up to 65536 as many as connections] */
+        uint32_t timewait_max;        /* TIME-WAIT entries, oldest leaves first
+                                         [connections_max / 2, but up to 65536 as many as connections] */
         uint32_t packets_held_max;    /* packets in all queues together, to be kept below the pool's size [4096] */
         uint16_t mtu_v4;              /* largest IPv4 packet [1500] */
         uint16_t mtu_v6;              /* largest IPv6 packet [1500] */
