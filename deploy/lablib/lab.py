@@ -140,7 +140,7 @@ def _services(names, options, ports, nodes):
     return found
 
 
-def _make_directories(names, nodes):
+def _make_directories(names, nodes, users):
     for path in (names.run, names.hold, names.state, names.logs, names.mail):
         os.makedirs(path, exist_ok=True)
     os.chmod(names.run_root, 0o755)
@@ -148,8 +148,9 @@ def _make_directories(names, nodes):
     for node in nodes:
         os.makedirs(names.node_run(node), mode=0o750, exist_ok=True)
         os.makedirs(names.node_state(node), mode=0o750, exist_ok=True)
-        appliance.open_to_dataplane(names.node_run(node))
-        appliance.open_to_dataplane(names.node_state(node))
+        if users:
+            appliance.open_to_dataplane(names.node_run(node))
+            appliance.open_to_dataplane(names.node_state(node))
     # Who only sends when asked to costs nothing until then.
     with open(os.path.join(names.hold, "sender"), "w", encoding="ascii"):
         pass
@@ -253,7 +254,7 @@ def _up(names, options):
             raise LabError(f"the namespace {ns} is there already and not of this lab: remove it with "
                            f"ip netns del {ns}, or use --name")
     try:
-        _make_directories(names, nodes)
+        _make_directories(names, nodes, options["users"])
         ports = _choose_ports(names, nodes)
         lab = {"options": options, "nodes": nodes, "ports": ports, "restart": options["restart"], "services": []}
         _write_lab(names, lab)
