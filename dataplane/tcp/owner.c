@@ -166,7 +166,6 @@ static void too_big(struct tcp *tcp, struct tcp_conn *conn, uint16_t mtu)
             !path_mtu_limit(tcp, conn, mtu))
                 return;
         path_mtu_said(tcp, &conn->tuple.remote, mtu);
-        conn->cwnd = MAX(conn->cwnd, (uint32_t)conn->mss);
         rexmit_go_back(tcp, conn);
         conn_output_want(tcp, conn);
         tcp_count(tcp, COUNTER_tcp_mtu_shrunk);

@@ -88,6 +88,13 @@ static uint16_t mss_of(const struct tcp_conn *conn, uint16_t mtu)
         return (uint16_t)(mtu - overhead);
 }
 
+/* Another size from now on. Not even after a timeout is the window smaller than one segment (RFC 5681 3.1). */
+static void set_mss(struct tcp_conn *conn, uint16_t mss)
+{
+        conn->mss = mss;
+        conn->cwnd = MAX(conn->cwnd, (uint32_t)mss);
+}
+
 static void wait_to_grow(struct tcp *tcp, const struct tcp_conn *conn, uint16_t mss)
 {
         struct path_mtu *all = tcp->path_mtu;
@@ -108,7 +115,7 @@ bool path_mtu_limit(struct tcp *tcp, struct tcp_conn *conn, uint16_t mtu)
                 wait_to_grow(tcp, conn, conn->mss);
                 conn->flags |= CONN_SMALL;
         }
-        conn->mss = mss_of(conn, mtu);
+        set_mss(conn, mss_of(conn, mtu));
         return true;
 }
 
@@ -128,7 +135,7 @@ void path_mtu_tick(struct tcp *tcp)
                 if (conn->generation != small.generation || conn->state < TCP_ST_ESTABLISHED)
                         continue;
                 mtu = path_mtu_lookup(tcp, &conn->tuple.remote);
-                conn->mss = mtu ? MIN(small.mss, mss_of(conn, mtu)) : small.mss;
+                set_mss(conn, mtu ? MIN(small.mss, mss_of(conn, mtu)) : small.mss);
                 if (conn->mss < small.mss) {
                         wait_to_grow(tcp, conn, small.mss); /* said again meanwhile */
                         continue;
