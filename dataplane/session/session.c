@@ -596,6 +596,15 @@ static bool is_unseen(const struct sessions *ss, const struct session *s)
                (int32_t)(s->accepted_end - (uint32_t)info.bytes_acked) > 0;
 }
 
+/*
+ * Does the session end without its client's QUIT or an error of it? Then nobody learns what becomes of the words that are
+ * still on their way: who has not taken them in all the time that a command may take, or has closed its side, may not at all.
+ */
+static bool is_given_up(enum rule rule, bool at_once)
+{
+        return at_once || rule == RULE_timeout || rule == RULE_client_lost || rule == RULE_overload;
+}
+
 void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at_once)
 {
         uint32_t index = index_of(ss, s);
@@ -605,8 +614,7 @@ void session_end(struct sessions *ss, struct session *s, enum rule rule, bool at
                 .policy = session_policy(ss, s),
         };
 
-        /* Who has not taken it in all the time that a command may take will not take it any more either. */
-        if ((at_once || rule == RULE_timeout) && is_unseen(ss, s)) {
+        if (is_given_up(rule, at_once) && is_unseen(ss, s)) {
                 record.flags = MSG_LOG_AMBIGUOUS;
                 count(ss, COUNTER_messages_ambiguous);
         }
