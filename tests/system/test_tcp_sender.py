@@ -3,6 +3,8 @@
 replies make a flight of many.
 """
 
+import time
+
 import pytest
 
 from bridge import peer as raw
@@ -20,10 +22,11 @@ def wire(lab):
     wire.close()
 
 
-def _flight(wire, sack, least=6, ipv6=False):
+def _flight(wire, sack, least=6, ipv6=False, distance=0):
     """A peer and the segments that are on their way to it, none of them acknowledged."""
     mss = 536 if ipv6 else MSS
     peer = wire.peer(ipv6=ipv6, options=[("MSS", mss)] + ([("SAckOK", b"")] if sack else []))
+    peer.distance = distance
     peer.greet()
     peer.pile_up(175)
     peer.window = 32000
@@ -145,13 +148,14 @@ def test_three_duplicate_acks_bring_back_the_first_segment(wire):
 
 def test_the_first_two_duplicate_acks_bring_a_new_segment_each(wire):
     """
-    RFC 3042, limited transmit: where the window of congestion is full, and there is more to send. With SACK the first
-    alone: before a second one the reordering window is over, and the first segment counts as lost (RFC 8985 6.2).
+    RFC 3042, limited transmit: where the window of congestion is full, and there is more to send. With SACK the peer is
+    far away: a quarter of the round trip must pass before the first segment counts as lost (RFC 8985 6.2).
     """
-    for sack, numbers in ((True, (1,)), (False, (1, 2))):
-        peer, flight = _flight(wire, sack)
+    for sack in (True, False):
+        peer, flight = _flight(wire, sack, distance=0.5 if sack else 0)
         end = _end(flight[-1])
-        for number in numbers:
+        time.sleep(peer.distance)
+        for number in (1, 2):
             peer.clear()
             if sack:
                 _sack(peer, flight[0].seq, (flight[1], flight[number]))

@@ -201,6 +201,7 @@ class Peer:
         self.window = window
         self.options = list(options)
         self.auto_ack = auto_ack  # answer what advances rcv_nxt at once
+        self.distance = 0         # or so many seconds later, as who is far away does; all peers of the wire wait with it
         self.data = b""           # in order
         self.pieces = {}          # not in order yet
         self.inbox = []           # every segment since the last clear()
@@ -239,6 +240,7 @@ class Peer:
         old = self.rcv_nxt
         self._join()
         if self.auto_ack and (self.rcv_nxt != old or segment.data or "F" in segment.flags):
+            time.sleep(self.distance)
             self.send("A")
 
     def _join(self):
@@ -294,6 +296,7 @@ class Peer:
     def open(self):
         self.start_open()
         self.wire.wait(lambda: self.rcv_nxt, 5, "SYN-ACK")
+        time.sleep(self.distance)
         self.send("A")
 
     def start_open(self):
