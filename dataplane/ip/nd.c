@@ -105,24 +105,23 @@ static bool find_option(const uint8_t *options, unsigned len, enum nd_option wan
         return !*ret_mac || !((*ret_mac)[0] & 1);
 }
 
-static enum ip_verdict solicit_input(struct ip *ip, const struct frame *frame, struct packet *packet)
+static enum ip_verdict solicit_input(struct ip *ip, const struct frame *frame, struct packet *packet,
+                                     const struct addr *target)
 {
         const struct packet_meta *meta = packet_meta(packet);
         const uint8_t *icmp = packet_data(packet), *mac;
-        struct addr target, group;
+        struct addr group;
         uint8_t all_mac[6];
 
-        memcpy(target.bytes, icmp + 8, 16);
         if (!find_option(icmp + ND_BYTES, packet_len(packet) - ND_BYTES, ND_SOURCE_ADDRESS, &mac))
                 return IP_DROP_ND;
         if (mac && !is_zero(&meta->src))
                 neighbor_learn(ip, frame->interface_index, &meta->src, mac, NEIGHBOR_OVERRIDES,
                                frame->now_us);
-        if (!is_ours_at(ip, frame->interface_index, &target))
+        if (!is_ours_at(ip, frame->interface_index, target))
                 return frame->learn_only ? IP_DONE : IP_DROP_ND;
-        group = nd_solicited_node(&target);
-        if (!addr_is_equal(&meta->dst, &group) &&
-            (is_zero(&meta->src) || !addr_is_equal(&meta->dst, &target)))
+        group = nd_solicited_node(target);
+        if (!addr_is_equal(&meta->dst, &group) && (is_zero(&meta->src) || !addr_is_equal(&meta->dst, target)))
                 return IP_DROP_ND;
         if (is_zero(&meta->src)) {
                 /* Somebody is about to take our address; everybody hears that it is ours (RFC 4861 7.2.4). */
@@ -130,35 +129,34 @@ static enum ip_verdict solicit_input(struct ip *ip, const struct frame *frame, s
                         return IP_DROP_ND;
                 nd_multicast_mac(&all_nodes, all_mac);
                 if (!frame->learn_only)
-                        nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_OVERRIDE, &target,
-                                &all_nodes, &target, all_mac);
+                        nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_OVERRIDE, target,
+                                &all_nodes, target, all_mac);
                 return IP_DONE;
         }
         if (!frame->learn_only)
-                nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_SOLICITED | ND_OVERRIDE, &target,
-                        &meta->src, &target, mac ? mac : frame->ether_src);
+                nd_send(ip, frame->interface_index, WIRE_ICMP6_ADVERTISE, ND_SOLICITED | ND_OVERRIDE, target,
+                        &meta->src, target, mac ? mac : frame->ether_src);
         return IP_DONE;
 }
 
-static enum ip_verdict advertise_input(struct ip *ip, const struct frame *frame, struct packet *packet)
+static enum ip_verdict advertise_input(struct ip *ip, const struct frame *frame, struct packet *packet,
+                                       const struct addr *target)
 {
         const struct packet_meta *meta = packet_meta(packet);
         const uint8_t *icmp = packet_data(packet), *mac;
         bool is_multicast = meta->dst.bytes[0] == 0xff, is_solicited = (icmp[4] & ND_SOLICITED) != 0;
-        struct addr target;
 
-        memcpy(target.bytes, icmp + 8, 16);
         if (is_zero(&meta->src) || (is_multicast && is_solicited) ||
             !find_option(icmp + ND_BYTES, packet_len(packet) - ND_BYTES, ND_TARGET_ADDRESS, &mac))
                 return IP_DROP_ND;
-        if (is_ours_at(ip, frame->interface_index, &target)) {
+        if (is_ours_at(ip, frame->interface_index, target)) {
                 own_addr_conflict(ip, frame);
                 return IP_DONE;
         }
         if (!mac && is_solicited)
                 mac = frame->ether_src; /* an answer to a unicast question may leave the option out */
         if (mac)
-                neighbor_learn(ip, frame->interface_index, &target, mac,
+                neighbor_learn(ip, frame->interface_index, target, mac,
                                ((icmp[4] & ND_OVERRIDE) ? NEIGHBOR_OVERRIDES : 0) |
                                    (is_solicited ? NEIGHBOR_ANSWERS : 0),
                                frame->now_us);
@@ -168,11 +166,16 @@ static enum ip_verdict advertise_input(struct ip *ip, const struct frame *frame,
 enum ip_verdict nd_input(struct ip *ip, const struct frame *frame, struct packet *packet)
 {
         const uint8_t *icmp = packet_data(packet);
+        struct addr target;
 
         /* RFC 4861 7.1.1, 7.1.2; no fragment header: RFC 6980. */
         if (packet_meta(packet)->hops != IP_HOPS_LINK || icmp[1] != 0 || packet_len(packet) < ND_BYTES ||
-            frame->has_fragment_header || icmp[8] == 0xff)
+            frame->has_fragment_header)
                 return IP_DROP_ND;
-        return icmp[0] == WIRE_ICMP6_SOLICIT ? solicit_input(ip, frame, packet)
-                                             : advertise_input(ip, frame, packet);
+        memcpy(target.bytes, icmp + 8, 16);
+        /* The IPv4-mapped form is how we keep IPv4 addresses: of those, ours or a neighbour's, only ARP may speak. */
+        if (target.bytes[0] == 0xff || addr_is_v4(&target))
+                return IP_DROP_ND;
+        return icmp[0] == WIRE_ICMP6_SOLICIT ? solicit_input(ip, frame, packet, &target)
+                                             : advertise_input(ip, frame, packet, &target);
 }

@@ -102,10 +102,13 @@ static const struct verdict_case verdict_cases[] = {
         { "ns_other", IP_DROP_ND },
         { "ns_option_zero", IP_DROP_ND },
         { "ns_atomic", IP_DROP_ND },
+        { "ns_mapped", IP_DROP_ND },
         { "na_answer", IP_DONE },
         { "na_multicast_solicited", IP_DROP_ND },
         { "na_conflict", IP_DROP_SOURCE },
         { "na_claim", IP_DONE },
+        { "na_claim_mapped", IP_DROP_ND },
+        { "na_move_mapped", IP_DROP_ND },
         { "mld_query", IP_DONE },
 };
 

@@ -41,6 +41,7 @@ static void test_questions_are_answered(void **state)
                 { "ns_dad", "ns_dad_reply" },
                 { "ns_other", NULL },
                 { "ns_hops", NULL },
+                { "ns_mapped", NULL },
         };
 
         for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -433,6 +434,22 @@ static void test_conflict(void **state)
         }
 }
 
+/* The IPv4-mapped form of an address is not for ND: it neither claims an IPv4 address of ours nor moves a neighbour's. */
+static void test_mapped_targets(void **state)
+{
+        struct rig rig;
+
+        rig_init(&rig, 0);
+        rig_know_peers(&rig, RIG_NOW_US);
+        rig_input(&rig, "na_claim_mapped", RIG_NOW_US);
+        assert_int_equal(rig.counters[COUNTER_ip_address_conflicts], 0);
+        rig_input(&rig, "na_move_mapped", RIG_NOW_US);
+        assert_int_equal(rig.counters[COUNTER_neighbor_changed], 0);
+        assert_memory_equal(entry_of(&rig, "198.18.0.77")->mac, rig_peer_mac, 6);
+        rig_expect(&rig, 0, NULL);
+        rig_done(&rig);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -453,6 +470,7 @@ int main(void)
                 cmocka_unit_test(test_waiting_is_bounded),
                 cmocka_unit_test(test_gateway),
                 cmocka_unit_test(test_conflict),
+                cmocka_unit_test(test_mapped_targets),
         };
 
         return cmocka_run_group_tests(tests, rig_start, NULL);

@@ -192,12 +192,19 @@ FRAMES = {
                       Raw(b'\x01\x00\x02\x00\x00\x00\x00\xaa'),
     'ns_atomic': Ether(src=PEER_MAC, dst=GROUP_MAC) / ip6(dst=GROUP, hlim=255) / IPv6ExtHdrFragment(id=3) /
                  ICMPv6ND_NS(tgt=OUR6) / ICMPv6NDOptSrcLLAddr(lladdr=PEER_MAC),
+    'ns_mapped': Ether(src=PEER_MAC, dst='33:33:ff:12:00:19') / ip6(dst='ff02::1:ff12:19', hlim=255) /
+                 ICMPv6ND_NS(tgt='::ffff:' + OUR4) / ICMPv6NDOptSrcLLAddr(lladdr=PEER_MAC),
     'na_answer': ETHER / advertisement({'S': 1, 'O': 1}),
     'na_multicast_solicited': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / advertisement({'S': 1, 'O': 1}, dst='ff02::1'),
     'na_conflict': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=OUR6, dst='ff02::1', hlim=255) /
                    ICMPv6ND_NA(tgt=OUR6, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
     'na_claim': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
                 ICMPv6ND_NA(tgt=OUR6, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
+    'na_claim_mapped': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
+                       ICMPv6ND_NA(tgt='::ffff:' + OUR4, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
+    'na_move_mapped': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
+                      ICMPv6ND_NA(tgt='::ffff:' + PEER4, R=0, S=0, O=1) /
+                      ICMPv6NDOptDstLLAddr(lladdr='02:00:00:00:00:bb'),
     'ns_ask': Ether(src=OUR_MAC, dst='33:33:ff:00:00:77') / IPv6(src=OUR_LL, dst='ff02::1:ff00:77', hlim=255) /
               ICMPv6ND_NS(tgt=PEER6) / ICMPv6NDOptSrcLLAddr(lladdr=OUR_MAC),
     'na_announce': Ether(src=OUR_MAC, dst='33:33:00:00:00:01') / IPv6(src=OUR6, dst='ff02::1', hlim=255) /
