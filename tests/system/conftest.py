@@ -54,6 +54,16 @@ def lab(request, lab_name, tmp_path_factory):
     lab.down()
 
 
+@pytest.fixture(scope="module")
+def wire(lab):
+    """The clients' link, for peers made of crafted segments."""
+    from bridge import peer as raw  # scapy: only where a test wants it
+
+    wire = raw.Wire(lab)
+    yield wire
+    wire.close()
+
+
 @pytest.fixture
 def own_lab(lab_name, tmp_path):
     """A lab that the test brings up itself."""

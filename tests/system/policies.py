@@ -12,6 +12,7 @@ SCORED = "198.18.11."    # score.greyline.test lists it
 WELCOME = "198.18.12."   # wl.greyline.test, an allow zone, lists it
 NO_PTR = "198.18.66."
 UNCONFIRMED = "198.18.67."
+PEERS = ("198.18.0.0/24", '"2001:2::/120"')  # where those of bridge/peer.py are: only with trusted=PEERS
 
 BLOCK_SEC = 2
 WINDOW_SEC = 12
@@ -23,13 +24,13 @@ LISTENERS = '[{name: mx, front: [198.18.0.25, "2001:2::25"], greet_delay: 300ms}
 
 
 def policy(block=f"{BLOCK_SEC}s", window=f"{WINDOW_SEC}s", pools=POOLS, domains=DOMAINS, listeners=LISTENERS,
-           deny=f"[{DENIED}0/24]", more_policies="", more=""):
-    """The text of a policy. listeners None: the lab supplies them."""
+           trusted=(), deny=f"[{DENIED}0/24]", more_policies="", more=""):
+    """The text of a policy. listeners None: the lab supplies them. trusted: networks beside TRUSTED."""
     return f"""
 domains: {domains}
 pools: {pools}
 networks:
-    trusted: [{TRUSTED}0/24]
+    trusted: [{", ".join((*trusted, f"{TRUSTED}0/24"))}]
     allow: [{ALLOWED}0/24]
     deny: {deny}
 limits: {{connections_per_network: 0}}

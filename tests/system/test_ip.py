@@ -6,6 +6,7 @@ An af_packet device asks its kernel to put IPv4 fragments together (PACKET_FANOU
 fragment of IPv4: here it is only seen that mail passes. What we do of them ourselves is in unit/ip_fragment_test.
 """
 
+import contextlib
 import random
 
 import pytest
@@ -21,20 +22,13 @@ from lablib import names as n
 import labs
 from bridge import cut
 from bridge import peer as raw
-from policies import policy
+from policies import PEERS, policy
 
-POLICY = policy().replace("trusted: [", 'trusted: [198.18.0.0/24, "2001:2::/120", ')
+POLICY = policy(trusted=PEERS)
 LAB = {"policy": POLICY, "options": ["--backend", "sink"]}
 FAMILIES = pytest.mark.parametrize("ipv6", (False, True), ids=("v4", "v6"))
 COMMAND = b"NOOP " + b"x" * 233 + b"\r\n"  # 240 bytes: one reply
 STRANGER = "02:67:6c:00:00:66"
-
-
-@pytest.fixture(scope="module")
-def wire(lab):
-    wire = raw.Wire(lab)
-    yield wire
-    wire.close()
 
 
 def _greeted(wire, ipv6):
@@ -164,86 +158,70 @@ def test_a_crafted_echo_request_in_pieces_is_answered_whole(wire):
 # ---- fragments that do not ------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _lost(lab, wire, reason, count):
+    """A session and a segment of it, in whose pieces so many are dropped for this reason: it is lost, and only it."""
+    before = labs.count(lab, reason)
+    peer = _greeted(wire, True)
+    packet = _sent(peer)
+    yield packet
+    _again_whole(peer, packet)
+    assert labs.count(lab, reason) == before + count
+    peer.reset()
+
+
 @pytest.mark.parametrize("offset", (0, 40, 56, 64, 72, 120, 136, 200))
 def test_an_overlap_loses_the_datagram(lab, wire, offset):
     """RFC 5722: what came before it, itself, and what comes later."""
-    before = labs.count(lab, "ip_drop_fragment_overlap")
-    peer = _greeted(wire, True)
-    packet, ident = _sent(peer), cut.ident()
-    pieces = cut.pieces(packet, 64, ident)  # 0, 64, 128, 192, 256
-    wrong = cut.piece(packet, ident, offset, b"QUIT\r\n.." * 5, True)
-    for piece in (*pieces[:4], wrong, pieces[4]):
-        wire.send(piece)
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment_overlap") == before + 2
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment_overlap", 2) as packet:
+        ident = cut.ident()
+        pieces = cut.pieces(packet, 64, ident)  # 0, 64, 128, 192, 256
+        wrong = cut.piece(packet, ident, offset, b"QUIT\r\n.." * 5, True)
+        for piece in (*pieces[:4], wrong, pieces[4]):
+            wire.send(piece)
 
 
 def test_a_first_fragment_without_the_whole_header_is_dropped(lab, wire):
     """RFC 7112."""
-    before = labs.count(lab, "ip_drop_fragment_tiny")
-    peer = _greeted(wire, True)
-    packet = _sent(peer)
-    for size in (8, 16):
-        data, ident = cut.payload(packet), cut.ident()
-        wire.send(cut.piece(packet, ident, 0, data[:size], True))
-        wire.send(cut.piece(packet, ident, size, data[size:], False))
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment_tiny") == before + 2
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment_tiny", 2) as packet:
+        for size in (8, 16):
+            data, ident = cut.payload(packet), cut.ident()
+            wire.send(cut.piece(packet, ident, 0, data[:size], True))
+            wire.send(cut.piece(packet, ident, size, data[size:], False))
 
 
 def test_a_header_chain_in_two_pieces_is_dropped(lab, wire):
-    before = labs.count(lab, "ip_drop_fragment_tiny")
-    peer = _greeted(wire, True)
-    packet = _sent(peer)
-    whole = raw.IPv6(src=packet.src, dst=packet.dst) / IPv6ExtHdrDestOpt(nh=6) / Raw(cut.payload(packet))
-    for piece in cut.pieces(whole, 8, cut.ident())[:8]:
-        wire.send(piece)
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment_tiny") == before + 1
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment_tiny", 1) as packet:
+        whole = raw.IPv6(src=packet.src, dst=packet.dst) / IPv6ExtHdrDestOpt(nh=6) / Raw(cut.payload(packet))
+        for piece in cut.pieces(whole, 8, cut.ident())[:8]:
+            wire.send(piece)
 
 
 def test_too_many_and_too_large(lab, wire):
     """Nine pieces; and more than a packet of ours takes. Both are known by what they would become, not by their bytes."""
-    before = labs.count(lab, "ip_drop_fragment_large")
-    peer = _greeted(wire, True)
-    packet = _sent(peer)
-    pieces = cut.pieces(packet, 32)
-    assert len(pieces) == 9
-    for piece in pieces:
-        wire.send(piece)
-    wire.send(cut.piece(packet, cut.ident(), 60000, b"x" * 64, True))
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment_large") == before + 2
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment_large", 2) as packet:
+        pieces = cut.pieces(packet, 32)
+        assert len(pieces) == 9
+        for piece in pieces:
+            wire.send(piece)
+        wire.send(cut.piece(packet, cut.ident(), 60000, b"x" * 64, True))
 
 
 def test_malformed_fragments_are_dropped(lab, wire):
-    before = labs.count(lab, "ip_drop_fragment")
-    peer = _greeted(wire, True)
-    packet = _sent(peer)
-    ident = cut.ident()
-    for offset, data, more in ((0, b"", True), (64, b"", False), (64, b"x" * 12, True), (65528, b"x" * 16, False)):
-        wire.send(cut.piece(packet, ident, offset, data, more))
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment") == before + 4
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment", 4) as packet:
+        ident = cut.ident()
+        for offset, data, more in ((0, b"", True), (64, b"", False), (64, b"x" * 12, True),
+                                   (65528, b"x" * 16, False)):
+            wire.send(cut.piece(packet, ident, offset, data, more))
 
 
 def test_congestion_is_neither_lost_nor_made_up(lab, wire):
     """RFC 3168 5.3: a piece that met congestion beside one that could not have said so."""
-    before = labs.count(lab, "ip_drop_fragment_ecn")
-    peer = _greeted(wire, True)
-    packet = _sent(peer)
-    pieces = cut.pieces(packet, 136)
-    pieces[1].tc = 3
-    for piece in pieces:
-        wire.send(piece)
-    _again_whole(peer, packet)
-    assert labs.count(lab, "ip_drop_fragment_ecn") == before + 1
-    peer.reset()
+    with _lost(lab, wire, "ip_drop_fragment_ecn", 1) as packet:
+        pieces = cut.pieces(packet, 136)
+        pieces[1].tc = 3
+        for piece in pieces:
+            wire.send(piece)
 
 
 def test_a_flood_of_first_fragments_costs_the_others_nothing(lab, wire):

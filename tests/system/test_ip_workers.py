@@ -6,10 +6,9 @@ the one that owns the connection by its ports.
 import labs
 from bridge import cut
 from bridge import peer as raw
-from policies import policy
+from policies import PEERS, policy
 
-LAB = {"policy": policy().replace("trusted: [", 'trusted: [198.18.0.0/24, "2001:2::/120", '),
-       "options": ["--backend", "sink", "--workers", "2"]}
+LAB = {"policy": policy(trusted=PEERS), "options": ["--backend", "sink", "--workers", "2"]}
 
 
 def test_pieces_reach_the_worker_that_owns_the_connection(lab):

@@ -13,15 +13,13 @@ import subprocess
 import pytest
 
 from lablib import names as n
-from lablib import smtp
 
 import bridge
-import labs
 import messages
 from policies import TRUSTED, policy
 
 TRUSTED6 = "2001:2:0:90::"
-LAB = {"policy": policy().replace("trusted: [", f'trusted: ["{TRUSTED6}/64", '), "options": ["--backend", "sink"]}
+LAB = {"policy": policy(trusted=(f'"{TRUSTED6}/64"',)), "options": ["--backend", "sink"]}
 
 LONG = bool(os.environ.get("GREYLINE_LONG"))
 SEED = int(os.environ.get("GREYLINE_SEED", "1"))

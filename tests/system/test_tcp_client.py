@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-import labs
 import matrix
 from bridge import peer as raw
 from policies import TRUSTED, policy

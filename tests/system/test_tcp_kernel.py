@@ -21,7 +21,7 @@ import messages
 from policies import DENIED, TRUSTED, policy
 
 TRUSTED6 = "2001:2:0:91::"
-LAB = {"policy": policy().replace("trusted: [", f'trusted: ["{TRUSTED6}/64", '), "options": ["--backend", "sink"]}
+LAB = {"policy": policy(trusted=(f'"{TRUSTED6}/64"',)), "options": ["--backend", "sink"]}
 
 TCP_CLOSING = 11  # tcpi_state
 _ports = itertools.count(30000)

@@ -6,17 +6,9 @@ import pytest
 import labs
 import matrix
 from bridge import peer as raw
-from policies import policy
+from policies import PEERS, policy
 
-LAB = {"policy": policy().replace("trusted: [", 'trusted: [198.18.0.0/24, "2001:2::/120", '),
-       "options": ["--backend", "sink"]}
-
-
-@pytest.fixture(scope="module")
-def wire(lab):
-    wire = raw.Wire(lab)
-    yield wire
-    wire.close()
+LAB = {"policy": policy(trusted=PEERS), "options": ["--backend", "sink"]}
 
 
 # ---- reaching a state: each takes a list of peers through the same steps, side by side ----------------------

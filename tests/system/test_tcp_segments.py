@@ -16,18 +16,10 @@ from lablib import names as n
 
 import labs
 from bridge import peer as raw
-from policies import policy
+from policies import PEERS, policy
 
-LAB = {"policy": policy().replace("trusted: [", 'trusted: [198.18.0.0/24, "2001:2::/120", '),
-       "options": ["--backend", "sink"]}
+LAB = {"policy": policy(trusted=PEERS), "options": ["--backend", "sink"]}
 FAMILIES = pytest.mark.parametrize("ipv6", (False, True), ids=("v4", "v6"))
-
-
-@pytest.fixture(scope="module")
-def wire(lab):
-    wire = raw.Wire(lab)
-    yield wire
-    wire.close()
 
 
 @pytest.fixture
@@ -447,12 +439,7 @@ def _to_timewait(wire, **options):
         peer.options = [option for option in peer.options if option[0] != "Timestamp"]
         peer.timestamp = 5000
     peer.greet()
-    peer.say("QUIT\r\n")
-    wire.wait(lambda: peer.fin_seq is not None, 5, "FIN")
-    peer.send("FA")
-    wire.wait(lambda: peer.snd_una == peer.snd_nxt, 5, "ACK of our FIN")
-    wire.barrier()
-    peer.clear()
+    peer.end()
     return peer
 
 

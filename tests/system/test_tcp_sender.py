@@ -8,18 +8,10 @@ import time
 import pytest
 
 from bridge import peer as raw
-from policies import policy
+from policies import PEERS, policy
 
-LAB = {"policy": policy().replace("trusted: [", 'trusted: [198.18.0.0/24, "2001:2::/120", '),
-       "options": ["--backend", "sink"]}
+LAB = {"policy": policy(trusted=PEERS), "options": ["--backend", "sink"]}
 MSS = 216
-
-
-@pytest.fixture(scope="module")
-def wire(lab):
-    wire = raw.Wire(lab)
-    yield wire
-    wire.close()
 
 
 def _flight(wire, sack, least=6, ipv6=False, distance=0):

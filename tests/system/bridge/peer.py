@@ -327,6 +327,13 @@ class Peer:
         self.wire.barrier()
         self.clear()
 
+    def end(self):
+        """QUIT, then FIN from both: the connection is in TIME-WAIT on the appliance's side."""
+        self.say("QUIT\r\n")
+        self.wire.wait(lambda: self.fin_seq is not None, 5, "FIN")
+        self.send("FA")
+        self.settle()
+
     def works(self):
         """The dialogue goes on."""
         self.say("NOOP\r\n")
