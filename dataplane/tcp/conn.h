@@ -252,10 +252,6 @@ static inline void conn_packet_free(struct tcp *tcp, struct packet *packet)
         packet_free(packet);
 }
 
-/* Memory that is touched, page by page, as it is used (tcp.c). NULL when there is none. */
-void *tcp_pages_take(size_t bytes);
-void tcp_pages_give(void *memory, size_t bytes);
-
 static inline bool conn_fin_is_acked(const struct tcp_conn *conn)
 {
         return conn->flags & CONN_FIN_QUEUED && conn->snd_una == conn->snd_end + 1;

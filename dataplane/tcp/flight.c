@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane/shared/pages.h"
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/loss.h"
 #include "dataplane/tcp/send.h"
@@ -13,13 +14,13 @@ const struct tcp_flight flight_none = { .board = BOARD_NONE };
 int flight_pool_new(struct tcp *tcp, uint32_t max)
 {
         tcp->flights_max = max;
-        tcp->flights = tcp_pages_take((size_t)max * sizeof(struct tcp_flight));
+        tcp->flights = pages_take((size_t)max * sizeof(struct tcp_flight));
         return tcp->flights ? 0 : -ENOMEM;
 }
 
 void flight_pool_free(struct tcp *tcp)
 {
-        tcp_pages_give(tcp->flights, (size_t)tcp->flights_max * sizeof(struct tcp_flight));
+        pages_give(tcp->flights, (size_t)tcp->flights_max * sizeof(struct tcp_flight));
         tcp->flights = NULL;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "dataplane/shared/pages.h"
 #include "dataplane/tcp/congest.h"
@@ -49,13 +48,11 @@ int syncache_new(struct tcp *tcp, uint32_t max)
         if (!cache)
                 return -ENOMEM;
         cache->bytes = (size_t)max * sizeof(struct syn_entry);
-        cache->entries =
-            mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (cache->entries == MAP_FAILED) {
+        cache->entries = pages_take(cache->bytes);
+        if (!cache->entries) {
                 free(cache);
                 return -ENOMEM;
         }
-        pages_want_large(cache->entries, cache->bytes);
         cache->max = max;
         cache->free = ILIST_NONE;
         for (unsigned i = 0; i < TCP_SYNACK_TRIES; i++)
@@ -68,7 +65,7 @@ void syncache_free(struct tcp *tcp)
 {
         if (!tcp->syncache)
                 return;
-        munmap(tcp->syncache->entries, tcp->syncache->bytes);
+        pages_give(tcp->syncache->entries, tcp->syncache->bytes);
         free(tcp->syncache);
         tcp->syncache = NULL;
 }

@@ -2,7 +2,6 @@
 #include "dataplane/tcp/table.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "dataplane/shared/pages.h"
 
@@ -32,16 +31,12 @@ static uint32_t ways_of(const struct table_bucket *bucket, uint16_t tag)
 int table_init(struct table *table, uint64_t entries)
 {
         uint64_t buckets = TABLE_PROBES;
-        void *memory;
 
         while (buckets * TABLE_WAYS / 2 < entries)
                 buckets *= 2;
-        memory = mmap(NULL, buckets * sizeof(struct table_bucket), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED)
+        table->buckets = pages_take(buckets * sizeof(struct table_bucket));
+        if (!table->buckets)
                 return -ENOMEM;
-        pages_want_large(memory, buckets * sizeof(struct table_bucket));
-        table->buckets = memory;
         table->mask = buckets - 1;
         table->used = 0;
         return 0;
@@ -49,8 +44,7 @@ int table_init(struct table *table, uint64_t entries)
 
 void table_done(struct table *table)
 {
-        if (table->buckets)
-                munmap(table->buckets, (table->mask + 1) * sizeof(struct table_bucket));
+        pages_give(table->buckets, (table->mask + 1) * sizeof(struct table_bucket));
         table->buckets = NULL;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "dataplane/tcp/conn.h"
 #include "dataplane/tcp/input.h"
@@ -18,23 +17,6 @@
 #include "dataplane/tcp/timewait.h"
 
 /* --- life ----------------------------------------------------------------------------------------------- */
-
-void *tcp_pages_take(size_t bytes)
-{
-        void *memory =
-            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        if (memory == MAP_FAILED)
-                return NULL;
-        pages_want_large(memory, bytes);
-        return memory;
-}
-
-void tcp_pages_give(void *memory, size_t bytes)
-{
-        if (memory)
-                munmap(memory, bytes);
-}
 
 static uint64_t or_default(uint64_t value, uint64_t by_default)
 {
@@ -108,8 +90,8 @@ struct tcp *tcp_new(const struct tcp_settings *settings)
         while ((uint32_t)UINT16_MAX << tcp->recv_scale < tcp->set.window_max_bytes)
                 tcp->recv_scale++;
         tcp->boards_max = tcp->set.connections_max / 8 + 64;
-        tcp->conns = tcp_pages_take((size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
-        tcp->boards = tcp_pages_take((size_t)tcp->boards_max * sizeof(struct tcp_board));
+        tcp->conns = pages_take((size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
+        tcp->boards = pages_take((size_t)tcp->boards_max * sizeof(struct tcp_board));
         if (!tcp->conns || !tcp->boards || flight_pool_new(tcp, tcp->set.connections_max) < 0)
                 goto fail;
         if (table_init(&tcp->table,
@@ -146,8 +128,8 @@ void tcp_free(struct tcp *tcp)
         syncache_free(tcp);
         table_done(&tcp->table);
         flight_pool_free(tcp);
-        tcp_pages_give(tcp->boards, (size_t)tcp->boards_max * sizeof(struct tcp_board));
-        tcp_pages_give(tcp->conns, (size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
+        pages_give(tcp->boards, (size_t)tcp->boards_max * sizeof(struct tcp_board));
+        pages_give(tcp->conns, (size_t)tcp->set.connections_max * sizeof(struct tcp_conn));
         free(tcp);
 }
 

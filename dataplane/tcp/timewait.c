@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "dataplane/shared/pages.h"
 #include "dataplane/tcp/conn.h"
@@ -33,13 +32,11 @@ int timewait_new(struct tcp *tcp, uint32_t max)
         if (!wait)
                 return -ENOMEM;
         wait->bytes = (size_t)max * sizeof(struct timewait_entry);
-        wait->entries =
-            mmap(NULL, wait->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (wait->entries == MAP_FAILED) {
+        wait->entries = pages_take(wait->bytes);
+        if (!wait->entries) {
                 free(wait);
                 return -ENOMEM;
         }
-        pages_want_large(wait->entries, wait->bytes);
         wait->max = max;
         wait->free = ILIST_NONE;
         ilist_init(&wait->wait, &wait->entries[0].node, sizeof(struct timewait_entry));
@@ -51,7 +48,7 @@ void timewait_free(struct tcp *tcp)
 {
         if (!tcp->timewait)
                 return;
-        munmap(tcp->timewait->entries, tcp->timewait->bytes);
+        pages_give(tcp->timewait->entries, tcp->timewait->bytes);
         free(tcp->timewait);
         tcp->timewait = NULL;
 }
