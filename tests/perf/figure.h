@@ -3,6 +3,7 @@
 #ifndef GREYLINE_PERF_FIGURE_H
 #define GREYLINE_PERF_FIGURE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,17 @@
 #include <x86intrin.h>
 
 #include "dataplane/shared/bug.h"
+
+static inline _Noreturn void PRINTF(1, 2) give_up(const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+        fprintf(stderr, "\n");
+        exit(1);
+}
 
 /* Samples beyond the bound are not kept. */
 struct samples {

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -48,17 +47,6 @@ static struct ring requests, answers;
 static int bell;
 static struct store store;
 static SSL_CTX *client_context;
-
-static _Noreturn void PRINTF(1, 2) give_up(const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        vfprintf(stderr, format, args);
-        va_end(args);
-        fprintf(stderr, "\n");
-        exit(1);
-}
 
 #define MUST(what)                                                                                            \
         do {                                                                                                  \

@@ -8,7 +8,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,17 +28,6 @@
 static char dir[128];
 static uint64_t state = 88172645463325252ull, sink;
 static const struct siphash_key key = { { 7, 8 } };
-
-static void PRINTF(1, 2) give_up(const char *format, ...)
-{
-        va_list args;
-
-        va_start(args, format);
-        vfprintf(stderr, format, args);
-        va_end(args);
-        fprintf(stderr, "\n");
-        exit(1);
-}
 
 static const char *file(const char *name)
 {
