@@ -276,8 +276,8 @@ static enum fragments_verdict check_piece(const struct datagram *datagram, struc
                 if (!fragment->has_more && piece_end > end)
                         return FRAGMENTS_OVERLAP; /* the end, and something behind it */
         }
-        if (datagram->total != 0 && (end > datagram->total || !fragment->has_more))
-                return FRAGMENTS_OVERLAP;
+        if (datagram->total != 0 && end > datagram->total)
+                return FRAGMENTS_OVERLAP; /* a second end up to there overlaps the first one, or is before it */
         if (datagram->n_pieces == FRAGMENTS_PIECES)
                 return FRAGMENTS_LARGE;
         /* Congestion must not be lost, nor claimed where it could not be marked (RFC 3168 5.3). */
