@@ -1,117 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pieces in, datagrams out: every order, every overlap, every bound, and no packet left behind. What fragments say of
- * themselves is ip_fragment_test's matter.
+ * Pieces in, datagrams out: every order, every overlap, every end, and no packet left behind. What fragments say of
+ * themselves is ip_fragment_test's matter, who must go when there is no room port_fragments_room_test's.
  */
-#include "tests/unit/ip_rig.h"
+#include "tests/unit/port_fragments_rig.h"
 
-#include "dataplane/port/fragments.h"
-
-#define NOW_US 5000000u
-#define BYTES  1600u
-
-struct table {
-        struct fragments *fragments;
-        uint64_t counters[COUNTER_MAX];
-};
-
-static uint8_t pattern(unsigned at)
-{
-        return (uint8_t)(at * 167 + (at >> 8) * 13 + 5);
-}
-
-static void table_init(struct table *table, struct rte_mempool *pool)
-{
-        static const struct siphash_key key = { { 7, 9 } };
-
-        memset(table, 0, sizeof(*table));
-        table->fragments = fragments_new(pool, table->counters, &key);
-        assert_non_null(table->fragments);
-}
-
-/* Nothing is leaked, and each fragment taken has had exactly one end. */
-static void table_done(struct table *table, struct rte_mempool *pool)
-{
-        const uint64_t *counters = table->counters;
-
-        assert_int_equal(counters[COUNTER_fragments_taken],
-                         counters[COUNTER_fragments_joined] + counters[COUNTER_fragments_expired] +
-                             counters[COUNTER_fragments_evicted] + counters[COUNTER_fragments_abandoned] +
-                             counters[COUNTER_fragments_held]);
-        assert_int_equal(rte_mempool_in_use_count(pool), counters[COUNTER_fragments_held]);
-        fragments_free(table->fragments);
-        assert_int_equal(rte_mempool_in_use_count(pool), 0);
-}
-
-static struct fragment fragment_of(bool is_v6, uint32_t id, unsigned offset, unsigned len, bool has_more)
-{
-        static const uint8_t header[WIRE_IPV6_BYTES] = { 0x45, 0x60, [6] = WIRE_TCP, 7, [39] = 0x77 };
-
-        return (struct fragment){
-                .src = rig_addr(is_v6 ? "2001:2::77" : "198.18.0.77"),
-                .dst = rig_addr(is_v6 ? "2001:2::25" : "198.18.0.25"),
-                .id = id,
-                .protocol = WIRE_TCP,
-                .has_more = has_more,
-                .offset = (uint16_t)offset,
-                .len = (uint16_t)len,
-                .header = header,
-        };
-}
-
-/* turned: this byte of the piece is another one; -1: none. */
-static enum fragments_verdict give_bytes(struct table *table, struct rte_mempool *pool, const struct fragment *fragment,
-                                         int turned, uint64_t now_us, struct packet **ret)
-{
-        struct packet *packet = packet_new(pool);
-        uint8_t *data = packet_append(packet, fragment->len);
-        enum fragments_verdict verdict;
-
-        assert_non_null(data);
-        for (unsigned i = 0; i < fragment->len; i++)
-                data[i] = (uint8_t)(pattern(fragment->offset + i) ^ ((int)i == turned));
-        /* A driver may leave anything here. */
-        packet->mbuf.l2_len = 77;
-        packet->mbuf.l3_len = 99;
-        verdict = fragments_add(table->fragments, packet, fragment, now_us, ret);
-        if (verdict != FRAGMENTS_KEPT && verdict != FRAGMENTS_WHOLE)
-                packet_free(packet);
-        return verdict;
-}
-
-static enum fragments_verdict give(struct table *table, const struct fragment *fragment, uint64_t now_us)
-{
-        struct packet *whole = NULL;
-        enum fragments_verdict verdict = give_bytes(table, rig_pool, fragment, -1, now_us, &whole);
-
-        if (verdict == FRAGMENTS_WHOLE)
-                packet_free(whole);
-        return verdict;
-}
-
-/* The datagram is whole: its header, every byte, and nothing else. */
-static void check_whole(struct packet *whole, bool is_v6, unsigned len)
-{
-        unsigned header_len = is_v6 ? WIRE_IPV6_BYTES : WIRE_IPV4_BYTES;
-        const uint8_t *data = packet_data(whole);
-
-        assert_int_equal(packet_total_len(whole), packet_len(whole));
-        assert_int_equal(packet_len(whole), header_len + len);
-        if (is_v6) {
-                assert_int_equal(wire_load16(data + 4), len);
-                assert_int_equal(data[6], WIRE_TCP);
-                assert_int_equal(data[7], 7);
-                assert_int_equal(data[39], 0x77);
-        } else {
-                assert_int_equal(wire_load16(data + 2), header_len + len);
-                assert_int_equal(wire_load16(data + 6), 0);
-        }
-        for (unsigned i = 0; i < len; i++)
-                if (data[header_len + i] != pattern(i))
-                        fail_msg("byte %u of %u is wrong", i, len);
-        assert_int_equal(packet_meta(whole)->flags, 0);
-        packet_free(whole);
-}
+#define BYTES 1600u
 
 /* --- whole ------------------------------------------------------------------------------------------------- */
 
@@ -346,6 +240,40 @@ static void test_given_up(void **state)
         table_done(&table, rig_pool);
 }
 
+/* The table's tag of a datagram in which everything but the id is the same: 31 bits of its keyed hash. */
+static uint32_t tag_of(uint32_t id)
+{
+        struct {
+                struct addr src, dst;
+                uint32_t id, protocol;
+        } name = { .src = rig_addr("2001:2::77"), .dst = rig_addr("2001:2::25"), .id = id };
+
+        return (uint32_t)siphash(&table_key, &name, sizeof(name)) | 1;
+}
+
+/* Two datagrams may have the same tag: what is theirs must be told apart by all of their name. */
+static void test_same_tag(void **state)
+{
+        static uint32_t ids[1u << 20]; /* by the upper bits of their tags */
+        unsigned pairs = 0;
+
+        for (uint32_t id = 1; id < 1u << 18; id++) {
+                uint32_t tag = tag_of(id), other = ids[tag >> 12];
+                struct fragment first = fragment_of(true, other, 0, 64, true), last = fragment_of(true, id, 64, 64, false);
+                struct table table;
+
+                ids[tag >> 12] = id;
+                if (other == 0 || tag_of(other) != tag)
+                        continue;
+                pairs++;
+                table_init(&table, rig_pool);
+                assert_int_equal(give(&table, &first, NOW_US), FRAGMENTS_KEPT);
+                assert_int_equal(give(&table, &last, NOW_US), FRAGMENTS_KEPT);
+                table_done(&table, rig_pool);
+        }
+        assert_true(pairs > 0);
+}
+
 /* The same place and length but for one byte is no duplicate, whichever byte it is. */
 static void test_altered_duplicate(void **state)
 {
@@ -431,112 +359,6 @@ static void test_time_before_the_tick(void **state)
         table_done(&table, rig_pool);
 }
 
-static void test_turn(void **state)
-{
-        struct table table;
-
-        table_init(&table, rig_pool);
-        for (unsigned turn = 0; turn < 3; turn++) {
-                fragments_tick(table.fragments, NOW_US);
-                for (unsigned i = 0; i < FRAGMENTS_TURN + 5; i++) {
-                        struct fragment fragment = fragment_of(false, turn * 100 + i, 0, 64, true);
-
-                        assert_int_equal(give(&table, &fragment, NOW_US),
-                                         i < FRAGMENTS_TURN ? FRAGMENTS_KEPT : FRAGMENTS_LOAD);
-                }
-        }
-        assert_int_equal(table.counters[COUNTER_fragments_held], 3 * FRAGMENTS_TURN);
-        table_done(&table, rig_pool);
-}
-
-/* The table is full: the datagram that began first leaves, of either family, also one that was given up. */
-static void test_datagrams(void **state)
-{
-        struct fragment late[] = { fragment_of(true, 0, 64, 8, false), fragment_of(false, 1, 64, 8, false),
-                                   fragment_of(true, 2, 64, 8, false) };
-        struct fragment overlap = fragment_of(true, 0, 0, 56, true);
-        struct table table;
-
-        table_init(&table, rig_pool);
-        for (unsigned i = 0; i < FRAGMENTS_DATAGRAMS + 2; i++) {
-                struct fragment fragment = fragment_of(i % 2 == 0, i, 0, 64, true);
-
-                fragments_tick(table.fragments, NOW_US + i);
-                assert_int_equal(give(&table, &fragment, NOW_US + i), FRAGMENTS_KEPT);
-                if (i == 0)
-                        assert_int_equal(give(&table, &overlap, NOW_US), FRAGMENTS_OVERLAP);
-        }
-        assert_int_equal(table.counters[COUNTER_fragments_evicted], 1);
-        assert_int_equal(table.counters[COUNTER_fragments_held], FRAGMENTS_DATAGRAMS);
-        fragments_tick(table.fragments, NOW_US + 500);
-        assert_int_equal(give(&table, &late[2], NOW_US + 500), FRAGMENTS_WHOLE);
-        assert_int_equal(give(&table, &late[0], NOW_US + 500), FRAGMENTS_KEPT);
-        assert_int_equal(give(&table, &late[1], NOW_US + 500), FRAGMENTS_KEPT);
-        table_done(&table, rig_pool);
-}
-
-/* So many packets and no more: of the pool, and by number. The datagram to which a piece comes does not make room for it. */
-static void test_held(void **state)
-{
-        struct rte_mempool *few = pool_new("few", 1023, 2048, -1);
-        struct {
-                struct rte_mempool *pool;
-                unsigned want;
-        } cases[] = { { few, 1023 / FRAGMENTS_HELD_SHARE }, { rig_pool, FRAGMENTS_HELD_MAX } };
-
-        assert_non_null(few);
-        for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-                struct rte_mempool *pool = cases[i].pool;
-                struct packet *whole = NULL;
-                unsigned given = 0;
-                struct table table;
-
-                table_init(&table, pool);
-                for (unsigned id = 0; id < 100; id++) {
-                        for (unsigned piece = 0; piece < 6; piece++) {
-                                struct fragment fragment = fragment_of(id % 2, id, 8 * piece, 8, true);
-
-                                fragments_tick(table.fragments, NOW_US);
-                                assert_int_equal(give_bytes(&table, pool, &fragment, -1, NOW_US + id, &whole),
-                                                 FRAGMENTS_KEPT);
-                                given++;
-                                assert_in_range(table.counters[COUNTER_fragments_held],
-                                                MIN(given, cases[i].want - 6), cases[i].want);
-                                assert_int_equal(rte_mempool_in_use_count(pool),
-                                                 table.counters[COUNTER_fragments_held]);
-                        }
-                }
-                for (unsigned id = 99; id > 97; id--) {
-                        struct fragment last = fragment_of(id % 2, id, 48, 5, false);
-
-                        fragments_tick(table.fragments, NOW_US);
-                        assert_int_equal(give_bytes(&table, pool, &last, -1, NOW_US + 99, &whole), FRAGMENTS_WHOLE);
-                        check_whole(whole, id % 2, 53);
-                }
-                table_done(&table, pool);
-        }
-        rte_mempool_free(few);
-}
-
-/* A pool whose share is less than one datagram: dropped, not evicted to no end. */
-static void test_hardly_any_packets(void **state)
-{
-        struct rte_mempool *pool = pool_new("tiny", 63, 2048, -1);
-        struct packet *whole = NULL;
-        struct table table;
-
-        assert_non_null(pool);
-        table_init(&table, pool);
-        for (unsigned piece = 0; piece < 6; piece++) {
-                struct fragment fragment = fragment_of(true, 9, 8 * piece, 8, true);
-
-                assert_int_equal(give_bytes(&table, pool, &fragment, -1, NOW_US, &whole),
-                                 piece < 63 / FRAGMENTS_HELD_SHARE ? FRAGMENTS_KEPT : FRAGMENTS_LOAD);
-        }
-        table_done(&table, pool);
-        rte_mempool_free(pool);
-}
-
 static void test_size(void **state)
 {
         unsigned most = packet_pool_room(rig_pool) - WIRE_IPV6_BYTES - 8;
@@ -581,68 +403,6 @@ static void test_pieces(void **state)
         table_done(&table, rig_pool);
 }
 
-/* Packets run short: what is held goes, and nothing is taken before the turn after they are back. */
-static void test_load(void **state)
-{
-        static struct packet *taken[1024];
-        struct rte_mempool *pool = pool_new("load", 1023, 2048, -1);
-        struct fragment fragment = fragment_of(true, 9, 0, 64, true), last = fragment_of(true, 9, 64, 8, false);
-        struct packet *whole = NULL;
-        unsigned n = 0;
-        struct table table;
-
-        assert_non_null(pool);
-        table_init(&table, pool);
-        assert_int_equal(give_bytes(&table, pool, &fragment, -1, NOW_US, &whole), FRAGMENTS_KEPT);
-        while (rte_mempool_avail_count(pool) >= 1023 / FRAGMENTS_SHORT)
-                taken[n++] = packet_new(pool);
-        fragments_tick(table.fragments, NOW_US);
-        assert_int_equal(give_bytes(&table, pool, &last, -1, NOW_US, &whole), FRAGMENTS_LOAD);
-        assert_int_equal(table.counters[COUNTER_fragments_evicted], 1);
-        assert_int_equal(table.counters[COUNTER_fragments_held], 0);
-        while (n > 0)
-                packet_free(taken[--n]);
-        assert_int_equal(give_bytes(&table, pool, &last, -1, NOW_US, &whole), FRAGMENTS_LOAD);
-        fragments_tick(table.fragments, NOW_US);
-        assert_int_equal(give_bytes(&table, pool, &last, -1, NOW_US, &whole), FRAGMENTS_KEPT);
-        assert_int_equal(give_bytes(&table, pool, &fragment, -1, NOW_US, &whole), FRAGMENTS_WHOLE);
-        packet_free(whole);
-        table_done(&table, pool);
-        rte_mempool_free(pool);
-}
-
-/* All pieces are here, but no packet to put them into: they go, and the table goes on. */
-static void test_no_packet(void **state)
-{
-        static struct packet *taken[1024];
-        struct rte_mempool *pool = pool_new("none", 1023, 2048, -1);
-        struct fragment first = fragment_of(false, 9, 0, 64, true), last = fragment_of(false, 9, 64, 8, false);
-        struct packet *whole = NULL, *packet;
-        unsigned n = 0;
-        struct table table;
-
-        assert_non_null(pool);
-        table_init(&table, pool);
-        for (unsigned turn = 0; turn < 2; turn++) {
-                fragments_tick(table.fragments, NOW_US);
-                assert_int_equal(give_bytes(&table, pool, &first, -1, NOW_US, &whole), FRAGMENTS_KEPT);
-                packet = packet_new(pool);
-                memset(packet_append(packet, last.len), 1, last.len);
-                while (turn == 0 && (taken[n] = packet_new(pool)) != NULL)
-                        n++;
-                assert_int_equal(fragments_add(table.fragments, packet, &last, NOW_US, &whole),
-                                 turn == 0 ? FRAGMENTS_KEPT : FRAGMENTS_WHOLE);
-                while (n > 0)
-                        packet_free(taken[--n]);
-        }
-        packet_free(whole);
-        assert_int_equal(table.counters[COUNTER_ip_no_packet], 1);
-        assert_int_equal(table.counters[COUNTER_fragments_abandoned], 2);
-        assert_int_equal(table.counters[COUNTER_fragments_joined], 2);
-        table_done(&table, pool);
-        rte_mempool_free(pool);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -652,18 +412,13 @@ int main(void)
                 cmocka_unit_test(test_every_overlap),
                 cmocka_unit_test(test_ends),
                 cmocka_unit_test(test_given_up),
+                cmocka_unit_test(test_same_tag),
                 cmocka_unit_test(test_altered_duplicate),
                 cmocka_unit_test(test_ecn),
                 cmocka_unit_test(test_time),
                 cmocka_unit_test(test_time_before_the_tick),
-                cmocka_unit_test(test_turn),
-                cmocka_unit_test(test_datagrams),
-                cmocka_unit_test(test_held),
-                cmocka_unit_test(test_hardly_any_packets),
                 cmocka_unit_test(test_size),
                 cmocka_unit_test(test_pieces),
-                cmocka_unit_test(test_load),
-                cmocka_unit_test(test_no_packet),
         };
 
         return cmocka_run_group_tests(tests, rig_start, NULL);
