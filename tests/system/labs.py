@@ -39,13 +39,13 @@ def fresh_network6():
 
 
 def wait_until(question, seconds, what):
-    """Ask until the answer is true, and return it; fail with `what` when time is up."""
+    """Ask until the answer is true, and return it; fail when time is up. what: text, or what makes it."""
     deadline = time.monotonic() + seconds
     while True:
         answer = question()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what() if callable(what) else what}"
         time.sleep(0.05)
 
 

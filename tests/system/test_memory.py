@@ -21,7 +21,7 @@ CROWDS = 10 if LONG else 2  # processes: each may have so many files
 BYTES_MAX = 512  # one session, with its share of the table and of pages that are not full
 NOTHING = "limits: {connections_per_network: 0}"
 LIMITS = f"limits: {{sessions: {COUNT + 1000}, connections_per_network: 0, connection_rate: 0, command_timeout: 10m}}"
-LAB = {"policy": policy().replace("limits: {connections_per_network: 0}", LIMITS), "options": ["--backend", "sink"]}
+LAB = {"policy": policy().replace(NOTHING, LIMITS), "options": ["--backend", "sink"]}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -70,4 +70,4 @@ def test_a_crowd_of_the_kernel_stands_is_answered_and_goes(lab):
         assert not LONG or labs.SLOW > 1 or each <= BYTES_MAX
         does(crowds, "noop")
         does(crowds, "quit")
-    labs.wait_until(lambda: not any(held(lab).values()), 90 * labs.SLOW, f"nothing is left: {held(lab)}")
+    labs.wait_until(lambda: not any(held(lab).values()), 90 * labs.SLOW, lambda: f"nothing is left: {held(lab)}")

@@ -66,13 +66,12 @@ void frame_read(const uint8_t *bytes, size_t len, struct frame_view *ret)
         ret->tcp_at = at;
 }
 
-bool frame_mark(uint8_t *bytes, const struct frame_view *view)
+bool frame_mark(uint8_t *bytes)
 {
         uint8_t *ip = bytes + ETHER_BYTES;
         uint16_t was = get16(ip), is;
         uint32_t sum;
 
-        (void)view; /* it is IP: there is TCP in it */
         if (get16(bytes + 12) == ETHERTYPE_IPV6) {
                 if (!(was & 0x0030))
                         return false;

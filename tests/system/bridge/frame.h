@@ -24,8 +24,8 @@ struct frame_view {
 /* Read a frame of len bytes; whatever is not understood is neither IP nor TCP. */
 void frame_read(const uint8_t *bytes, size_t len, struct frame_view *ret);
 
-/* Set "congestion experienced" in a frame that is ECN capable (RFC 3168 5), and mend the checksum. Returns whether it was. */
-bool frame_mark(uint8_t *bytes, const struct frame_view *view);
+/* Set "congestion experienced" in a frame of IP that is ECN capable (RFC 3168 5), and mend the checksum. Returns whether it was. */
+bool frame_mark(uint8_t *bytes);
 
 /* Overwrite the window of a TCP segment and mend its checksum. */
 void frame_window_set(uint8_t *bytes, const struct frame_view *view, uint16_t window);

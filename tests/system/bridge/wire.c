@@ -219,7 +219,7 @@ void wire_send(struct wire *wire, unsigned direction, const uint8_t *bytes, size
                 return;
         if (rule && rule->action == WIRE_WINDOW)
                 frame_window_set(slot->bytes, &view, rule->window);
-        if (rule && rule->action == WIRE_MARK && frame_mark(slot->bytes, &view))
+        if (rule && rule->action == WIRE_MARK && frame_mark(slot->bytes))
                 wire->stats.marked++;
         /* ARP has no checksum of its own: on a real link the frame's would have caught the bit. */
         if (view.is_ip && dice_permille(&wire->dice, profile->corrupt)) {
