@@ -346,8 +346,8 @@ static void idle(struct worker *worker)
         port_wait_arm(worker->wait);
         if (!ring_read_may_sleep(&worker->answers) ||
             (worker->signatures.shared && !ring_read_may_sleep(&worker->signatures)) || turn(worker) != 0 ||
-            rte_ring_count(worker->hand) != 0 ||
-            (timeout_us = sleep_us(worker)) == 0 || atomic_load(&dataplane->stopping)) {
+            rte_ring_count(worker->hand) != 0 || (timeout_us = sleep_us(worker)) == 0 ||
+            atomic_load(&dataplane->stopping)) {
                 port_wait_disarm(worker->wait);
         } else {
                 publish_sleep(dataplane->publish, worker->index);
@@ -467,6 +467,16 @@ static struct ip *make_ip(const struct worker *worker, const struct worker_setti
         return ip_new(&ip, &ip_settings, settings->now_us) < 0 ? NULL : ip;
 }
 
+/* Read answers from the ring that another program has made. */
+static bool attach(struct ring *ring, void *memory, uint32_t slots, uint32_t slot_bytes, const char *maker,
+                   char reterr[PORT_ERROR_MAX])
+{
+        if (ring_attach_reader(ring, memory, slots, slot_bytes) == 0)
+                return true;
+        snprintf(reterr, PORT_ERROR_MAX, "the ring of answers from %s is not of this version: restart both", maker);
+        return false;
+}
+
 /* The ring and the bell by which signatures come; nothing where nothing is shared with greyline-keys. */
 static bool open_keys(struct worker *worker, char reterr[PORT_ERROR_MAX])
 {
@@ -477,11 +487,12 @@ static bool open_keys(struct worker *worker, char reterr[PORT_ERROR_MAX])
                 return true;
         snprintf(name, sizeof(name), "worker.%u", worker->index);
         worker->keys_bell = keys_bell_open(keyring->dir, name);
-        if (worker->keys_bell < 0)
+        if (worker->keys_bell < 0) {
                 snprintf(reterr, PORT_ERROR_MAX, "%s/bell.%s: %s", keyring->dir, name, strerror(-worker->keys_bell));
-        return worker->keys_bell >= 0 &&
-               ring_attach_reader(&worker->signatures, keys_answer_ring(&keyring->link, worker->index), KEYS_SLOTS,
-                                  sizeof(struct keys_answer)) == 0;
+                return false;
+        }
+        return attach(&worker->signatures, keys_answer_ring(&keyring->link, worker->index), KEYS_SLOTS,
+                      sizeof(struct keys_answer), "greyline-keys", reterr);
 }
 
 struct worker *worker_new(struct dataplane *dataplane, const struct worker_settings *settings,
@@ -509,10 +520,9 @@ struct worker *worker_new(struct dataplane *dataplane, const struct worker_setti
                 goto fail;
         worker->sessions = make_sessions(worker, settings);
         if (worker->sessions == NULL ||
-            ring_attach_reader(&worker->answers, link_answer_ring(&dataplane->link, worker->index),
-                               LINK_ANSWER_SLOTS, sizeof(struct msg_answer)) < 0)
-                goto fail;
-        if (!open_keys(worker, reterr))
+            !attach(&worker->answers, link_answer_ring(&dataplane->link, worker->index), LINK_ANSWER_SLOTS,
+                    sizeof(struct msg_answer), "greyline-control", reterr) ||
+            !open_keys(worker, reterr))
                 goto fail;
         if (port_wait_new(&worker->wait, dataplane->ports, dataplane->n_ports, worker->index,
                           (int[]){ worker->bell, worker->keys_bell }, worker->signatures.shared ? 2 : 1, reterr) < 0)
