@@ -154,6 +154,26 @@ static void test_protocol(void **state)
         }
 }
 
+/* One that differs in a single bit of what names its datagram is of another: of the addresses, and of all of the id. */
+static void test_names(void **state)
+{
+        for (unsigned bit = 0; bit < 2 * 128 + 32; bit++) {
+                struct fragment first = fragment_of(true, 9, 0, 64, true), last = fragment_of(true, 9, 64, 64, false),
+                                other = last;
+                struct table table;
+
+                if (bit < 256)
+                        (bit < 128 ? &other.src : &other.dst)->bytes[bit % 128 / 8] ^= (uint8_t)(1u << bit % 8);
+                else
+                        other.id ^= 1u << (bit - 256);
+                table_init(&table, rig_pool);
+                assert_int_equal(give(&table, &first, NOW_US), FRAGMENTS_KEPT);
+                assert_int_equal(give(&table, &other, NOW_US), FRAGMENTS_KEPT);
+                assert_int_equal(give(&table, &last, NOW_US), FRAGMENTS_WHOLE);
+                table_done(&table, rig_pool);
+        }
+}
+
 /* --- overlaps ------------------------------------------------------------------------------------------------ */
 
 /* Whatever piece comes beside two that are held: at every offset, of every length, as the last one or not. */
@@ -259,7 +279,8 @@ static void test_same_tag(void **state)
 
         for (uint32_t id = 1; id < 1u << 18; id++) {
                 uint32_t tag = tag_of(id), other = ids[tag >> 12];
-                struct fragment first = fragment_of(true, other, 0, 64, true), last = fragment_of(true, id, 64, 64, false);
+                struct fragment first = fragment_of(true, other, 0, 64, true),
+                                last = fragment_of(true, id, 64, 64, false);
                 struct table table;
 
                 ids[tag >> 12] = id;
@@ -409,6 +430,7 @@ int main(void)
                 cmocka_unit_test(test_every_order),
                 cmocka_unit_test(test_any_cut_in_any_order),
                 cmocka_unit_test(test_protocol),
+                cmocka_unit_test(test_names),
                 cmocka_unit_test(test_every_overlap),
                 cmocka_unit_test(test_ends),
                 cmocka_unit_test(test_given_up),
