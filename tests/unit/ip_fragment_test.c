@@ -39,6 +39,15 @@ static void put_checksum(struct datagram *datagram, unsigned l4, unsigned at)
         memcpy(datagram->payload + l4 + at, &checksum, 2);
 }
 
+static void put_header_checksum(uint8_t *ip)
+{
+        uint16_t checksum;
+
+        memset(ip + 10, 0, 2);
+        checksum = checksum_finish(checksum_add(0, ip, (ip[0] & 15) * 4u));
+        memcpy(ip + 10, &checksum, 2);
+}
+
 /* A TCP segment of len bytes, header and options included. */
 static void make_segment(struct datagram *datagram, bool is_v6, uint16_t len, unsigned options)
 {
@@ -72,7 +81,6 @@ static uint16_t make_frame(uint8_t *frame, const struct datagram *datagram, cons
         struct addr src = rig_addr(datagram->is_v6 ? "2001:2::77" : "198.18.0.77"),
                     dst = rig_addr(datagram->is_v6 ? "2001:2::25" : "198.18.0.25");
         uint8_t *ip = frame + WIRE_ETHER_BYTES, *payload;
-        uint16_t checksum;
 
         memset(frame, 0, 128);
         memcpy(frame, (const uint8_t[]){ 2, 0, 0, 0, 0, 1 }, 6);
@@ -109,8 +117,7 @@ static uint16_t make_frame(uint8_t *frame, const struct datagram *datagram, cons
                 memcpy(ip + 12, src.bytes + 12, 4);
                 memcpy(ip + 16, dst.bytes + 12, 4);
                 memset(ip + WIRE_IPV4_BYTES, 1, cut->before);
-                checksum = checksum_finish(checksum_add(0, ip, header_len));
-                memcpy(ip + 10, &checksum, 2);
+                put_header_checksum(ip);
                 payload = ip + header_len;
         }
         if (cut->offset + cut->len <= datagram->len)
@@ -267,7 +274,6 @@ static void test_vlan(void **state)
         rig_init(&rig, 0);
         for (unsigned half = 0; half < 2; half++) {
                 uint8_t *ip = bytes + WIRE_ETHER_BYTES + WIRE_VLAN_BYTES;
-                uint16_t checksum;
 
                 memcpy(bytes, frame->bytes, frame->len);
                 /* 24 bytes of payload are the TCP header and its option: with 8 more there is something to cut. */
@@ -276,9 +282,7 @@ static void test_vlan(void **state)
                         memmove(ip + WIRE_IPV4_BYTES, bytes + frame->len, 8);
                 wire_store16(ip + 2, half ? WIRE_IPV4_BYTES + 8 : WIRE_IPV4_BYTES + 24);
                 wire_store16(ip + 6, half ? 3 : WIRE_IPV4_MF);
-                memset(ip + 10, 0, 2);
-                checksum = checksum_finish(checksum_add(0, ip, WIRE_IPV4_BYTES));
-                memcpy(ip + 10, &checksum, 2);
+                put_header_checksum(ip);
                 assert_int_equal(rig_input_bytes(&rig, bytes, half ? 14 + 4 + 28 : 14 + 4 + 44, 0, RIG_NOW_US, NULL, NULL),
                                  IP_DONE);
         }
@@ -288,6 +292,40 @@ static void test_vlan(void **state)
         assert_int_equal(ip_input(rig.ip, packet, RIG_NOW_US, &error), IP_TCP);
         assert_int_equal(packet_len(packet), 32);
         assert_int_equal(packet_meta(packet)->vlan, 7);
+        packet_free(packet);
+        rig_done(&rig);
+}
+
+/* At the other port, what has become whole is a frame of that port: only there it is ours. */
+static void test_port(void **state)
+{
+        static const uint8_t back_mac[6] = { 2, 0, 0, 0, 0, 2 };
+        struct cut cuts[] = { { 0, 64, true, 0, 0 }, { 64, 236, false, 0, 0 } };
+        struct addr src = rig_addr("203.0.113.10"), dst = rig_addr("203.0.113.2");
+        struct datagram datagram;
+        struct ip_icmp_error error;
+        struct packet *packet;
+        struct rig rig;
+
+        rig_init(&rig, 0);
+        make_segment(&datagram, false, 300, 0);
+        for (unsigned i = 0; i < 2; i++) {
+                uint8_t frame[2048], *ip = frame + WIRE_ETHER_BYTES;
+                uint16_t len = make_frame(frame, &datagram, &cuts[i]);
+
+                memcpy(frame, back_mac, 6);
+                memcpy(ip + 12, src.bytes + 12, 4);
+                memcpy(ip + 16, dst.bytes + 12, 4);
+                put_header_checksum(ip);
+                packet = rig_packet(frame, len);
+                packet_meta(packet)->port = 1;
+                assert_int_equal(ip_input(rig.ip, packet, RIG_NOW_US, &error), IP_DONE);
+        }
+        assert_int_equal(ip_next_whole(rig.ip, &packet, 1), 1);
+        assert_int_equal(packet_meta(packet)->port, 1);
+        packet_meta(packet)->flags |= PACKET_L4_CHECKSUM_OK; /* it is of other addresses */
+        assert_int_equal(ip_input(rig.ip, packet, RIG_NOW_US, &error), IP_TCP);
+        assert_true(addr_is_equal(&packet_meta(packet)->dst, &dst));
         packet_free(packet);
         rig_done(&rig);
 }
@@ -567,18 +605,15 @@ static void test_addresses(void **state)
                 struct cut first = { 0, 64, true, 2, 0 };
                 struct datagram datagram;
                 uint8_t frame[2048], *ip = frame + WIRE_ETHER_BYTES;
-                uint16_t len, checksum;
+                uint16_t len;
                 struct rig rig;
 
                 rig_init(&rig, 0);
                 make_segment(&datagram, cases[i].is_v6, 300, 0);
                 len = make_frame(frame, &datagram, &first);
                 ip[cases[i].at] = cases[i].value;
-                if (!cases[i].is_v6) {
-                        memset(ip + 10, 0, 2);
-                        checksum = checksum_finish(checksum_add(0, ip, WIRE_IPV4_BYTES));
-                        memcpy(ip + 10, &checksum, 2);
-                }
+                if (!cases[i].is_v6)
+                        put_header_checksum(ip);
                 assert_int_equal(rig_input_bytes(&rig, frame, len, 0, RIG_NOW_US, NULL, NULL), cases[i].want);
                 assert_int_equal(rig.counters[COUNTER_fragments_taken], 0);
                 rig_done(&rig);
@@ -620,6 +655,7 @@ int main(void)
                 cmocka_unit_test(test_of_another_maker),
                 cmocka_unit_test(test_any_cut),
                 cmocka_unit_test(test_vlan),
+                cmocka_unit_test(test_port),
                 cmocka_unit_test(test_whole_is_checked),
                 cmocka_unit_test(test_destination_options),
                 cmocka_unit_test(test_echo),
