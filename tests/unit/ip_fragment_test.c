@@ -434,6 +434,7 @@ struct refusal {
         uint8_t protocol;
         struct cut cut;
         enum ip_verdict want;
+        uint8_t then; /* behind a header of destination options; 0: another one */
 };
 
 static void test_refused(void **state)
@@ -469,6 +470,9 @@ static void test_refused(void **state)
                 { "fragment in a fragment", true, WIRE_FRAGMENT, { 0, 64, true, 0, 0 }, IP_DROP_FRAGMENT },
                 { "hop by hop in a fragment", true, WIRE_HOP_BY_HOP, { 0, 64, true, 0, 0 }, IP_DROP_EXTENSION },
                 { "chain without an end", true, WIRE_DESTINATION, { 0, 8, true, 0, 0 }, IP_DROP_FRAGMENT_TINY },
+                { "ICMP behind the end", true, WIRE_DESTINATION, { 0, 8, true, 0, 0 }, IP_DROP_FRAGMENT_TINY, WIRE_ICMP6 },
+                { "ICMP within", true, WIRE_DESTINATION, { 0, 16, true, 0, 0 }, IP_DONE, WIRE_ICMP6 },
+                { "TCP behind the end", true, WIRE_DESTINATION, { 0, 24, true, 0, 0 }, IP_DROP_FRAGMENT_TINY, WIRE_TCP },
                 { "five headers", true, WIRE_DESTINATION, { 0, 104, true, 0, 8 }, IP_DROP_EXTENSION },
         };
 
@@ -486,7 +490,7 @@ static void test_refused(void **state)
                 } else if (datagram.protocol == WIRE_DESTINATION) {
                         memset(datagram.payload, 0, 104);
                         for (unsigned header = 0; header < 104; header += 8)
-                                datagram.payload[header] = WIRE_DESTINATION;
+                                datagram.payload[header] = cases[i].then ? cases[i].then : WIRE_DESTINATION;
                 }
                 got = give(&rig, &datagram, &cases[i].cut);
                 if (got != cases[i].want)
