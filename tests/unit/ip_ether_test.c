@@ -107,6 +107,7 @@ static const struct verdict_case verdict_cases[] = {
         { "na_multicast_solicited", IP_DROP_ND },
         { "na_conflict", IP_DROP_SOURCE },
         { "na_claim", IP_DONE },
+        { "na_multicast_target", IP_DROP_ND },
         { "na_claim_mapped", IP_DROP_ND },
         { "na_move_mapped", IP_DROP_ND },
         { "mld_query", IP_DONE },

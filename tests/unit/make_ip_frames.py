@@ -200,6 +200,8 @@ FRAMES = {
                    ICMPv6ND_NA(tgt=OUR6, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
     'na_claim': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
                 ICMPv6ND_NA(tgt=OUR6, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
+    'na_multicast_target': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
+                           ICMPv6ND_NA(tgt=GROUP, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
     'na_claim_mapped': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
                        ICMPv6ND_NA(tgt='::ffff:' + OUR4, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=PEER_MAC),
     'na_move_mapped': Ether(src=PEER_MAC, dst='33:33:00:00:00:01') / IPv6(src=PEER_LL, dst='ff02::1', hlim=255) /
