@@ -257,9 +257,9 @@ def main():
     out('static const struct ip_frame ip_frames[] = {\n')
     for name, frame in FRAMES.items():
         raw = bytes(frame)
-        lines = [''.join('\\x%02x' % byte for byte in raw[at:at + 23]) for at in range(0, len(raw), 23)]
+        lines = [''.join('\\x%02x' % byte for byte in raw[at:at + 24]) for at in range(0, len(raw), 24)]
         out('        { "%s", %d, (const uint8_t *)\n' % (name, len(raw)))
-        out('\n'.join('            "%s"' % line for line in lines) + ' },\n')
+        out('\n'.join('        "%s"' % line for line in lines) + ' },\n')
     out('};\n\n#endif\n')
 
 
