@@ -209,7 +209,7 @@ struct sessions {
         struct tls_pool *tls;      /* NULL: no TLS at all */
         uint32_t tls_max;
         struct handshake *handshake; /* tls_max of them, by index of the TLS connection */
-        struct ilist handshakes;   /* whose client has sent a part of its handshake, first come first */
+        struct ilist handshakes;   /* whose client has sent a part of its handshake: those signed, then the others in turn */
         bool has_keys_ring;
         struct ring keys_ring;     /* what is to be signed */
         const _Atomic uint64_t *keys_beat_ms;

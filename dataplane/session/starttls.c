@@ -81,7 +81,12 @@ bool starttls_begin(struct sessions *ss, struct session *s)
 
 void starttls_input(struct sessions *ss, struct session *s)
 {
-        if (!ilist_node_is_on(&ss->handshake[s->tls].node))
+        if (ilist_node_is_on(&ss->handshake[s->tls].node))
+                return;
+        /* Who has his signature needs no slot, and gives back a TLS connection soon: before those who do. */
+        if (tls_is_signed(tls_of(ss, s)))
+                ilist_push_front(&ss->handshakes, s->tls);
+        else
                 ilist_push(&ss->handshakes, s->tls);
 }
 
@@ -155,30 +160,24 @@ static void conclude(struct sessions *ss, struct session *s)
         }
 }
 
-/*
- * The first that can go on, by index of its TLS connection. While all slots for signatures are taken, that is one which has had its own; the search ends
- * after as many as there are slots, since more cannot be in that state and still have something to do soon.
- */
+/* The first that can go on, by index of its TLS connection: while all slots for signatures are taken, one that has had its own. */
 static uint32_t next_due(const struct sessions *ss)
 {
         uint32_t index = ss->handshakes.head;
 
-        for (unsigned i = 0; i < KEYS_IN_FLIGHT && index != ILIST_NONE; i++) {
-                if (!tls_is_busy(ss->tls) || tls_is_signed(tls_conn_at(ss->tls, index)))
-                        return index;
-                index = ss->handshake[index].node.next;
-        }
+        if (index == ILIST_NONE || !tls_is_busy(ss->tls) || tls_is_signed(tls_conn_at(ss->tls, index)))
+                return index;
         return ILIST_NONE;
 }
 
 bool starttls_is_due(const struct sessions *ss)
 {
-        return ss->handshakes.head != ILIST_NONE && next_due(ss) != ILIST_NONE;
+        return next_due(ss) != ILIST_NONE;
 }
 
 void starttls_turn(struct sessions *ss)
 {
-        uint32_t index = ss->handshakes.head == ILIST_NONE ? ILIST_NONE : next_due(ss);
+        uint32_t index = next_due(ss);
         struct session *s;
 
         if (index == ILIST_NONE)

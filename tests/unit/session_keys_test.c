@@ -183,6 +183,43 @@ static void test_more_than_may_wait(void **state)
         rig_secure_free(rig);
 }
 
+/* Who has his signature goes on at once, however many wait for a slot before him. */
+static void test_signed_do_not_wait(void **state)
+{
+        enum { MANY = 2 * KEYS_IN_FLIGHT + 8 };
+        static struct secure first, s[MANY];
+        struct rig *rig;
+        uint8_t hello[4096];
+        int len;
+
+        rig_sessions_max = RIG_CLIENTS;
+        rig = rig_secure(POLICY("offered") "limits: {connections_per_network: 0}\n", MANY + 1);
+        secure_ask(&first, rig, TLS1_3_VERSION);
+        SSL_do_handshake(first.tls.ssl);
+        len = BIO_read(first.tls.out, hello, sizeof(hello));
+        rig_say_bytes(rig, first.c, (char *)hello, (size_t)len); /* answered, with a signature */
+        rig_pump(rig);
+        assert_true(first.c->len > first.fed);
+        signed_max = 0;
+        for (unsigned i = 0; i < MANY; i++) {
+                secure_ask(&s[i], rig, TLS1_3_VERSION);
+                exchange(&s[i]);
+        }
+        exchange(&first);
+        assert_int_equal(rig->counters[0][COUNTER_tls_handshakes], 1);
+        secure_say(&first, "NOOP\r\n");
+        rig_expect(rig, &first.plain, "250 2.0.0");
+        signed_max = UINT32_MAX;
+        for (unsigned i = 0; i < MANY; i++) {
+                exchange(&s[i]);
+                assert_true(SSL_is_init_finished(s[i].tls.ssl));
+                tls_client_done(&s[i].tls);
+        }
+        tls_client_done(&first.tls);
+        rig_secure_free(rig);
+        rig_sessions_max = 64;
+}
+
 static int setup(void **state)
 {
         tls_rig_certificate("ec", "mx.test", false, 86400L * 3650);
@@ -205,6 +242,7 @@ int main(void)
                 cmocka_unit_test(test_key_is_not_held),
                 cmocka_unit_test(test_client_goes_while_waiting),
                 cmocka_unit_test(test_more_than_may_wait),
+                cmocka_unit_test(test_signed_do_not_wait),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -22,7 +22,7 @@
 #include "dataplane/shared/counters.h"
 #include "tests/unit/image_rig.h"
 
-#define RIG_CLIENTS   64
+#define RIG_CLIENTS   96
 #define RIG_BACKENDS  64 /* connections to backends in one test */
 #define RIG_TEXT      65536
 #define RIG_WALL_US   1795500000000000ull
@@ -114,6 +114,7 @@ struct rig {
 };
 
 static struct rte_mempool *rig_pool;
+static uint32_t rig_sessions_max = 64;
 static uint32_t rig_tls_max; /* clients in TLS of the next rig */
 static const struct secret rig_secret = { { 5 } };
 
@@ -192,7 +193,7 @@ static struct rig *rig_new(const char *yaml)
                 .workers = 1, .tcp = rig->ours, .steer = &rig->steer, .grey = &rig->grey,
                 .clients = &rig->clients, .limits = rig->limits, .backends = rig->backends,
                 .ask_ring = link_ask_ring(&rig->link, 0), .log_ring = link_log_ring(&rig->link, 0),
-                .counters = rig->counters[0], .sessions_max = 64, .legs_max = 32,
+                .counters = rig->counters[0], .sessions_max = rig_sessions_max, .legs_max = 32,
                 .tls_max = rig_tls_max, .secret = &rig_secret,
                 .keys_ring = keys_request_ring(&rig->keys, 0), .keys_beat_ms = &rig->keys.page->beat_ms,
                 .now_us = rig->now_us, .wall_us = rig->wall_us, .random = 12345,
