@@ -11,6 +11,7 @@ import tempfile
 
 from lablib import appliance
 
+import labs
 from policies import policy
 
 HOST = "mx.greyline.test"
@@ -78,3 +79,17 @@ def open_secure(lab, source, made=None):
     secure(client, made)
     assert "STARTTLS" not in client.command("EHLO client.greyline.test").lines
     return client
+
+
+def wait_served(lab, source, certificate):
+    """Until new clients are shown this certificate, which a file has only just got."""
+    made = context(verify=certificate)
+
+    def is_served():
+        try:
+            with open_secure(lab, source, made) as client:
+                return client.quit().code == 221
+        except ssl.SSLCertVerificationError:
+            return False
+
+    labs.wait_until(is_served, 20 * labs.SLOW, "the renewed certificate is served")

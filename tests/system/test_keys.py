@@ -342,16 +342,7 @@ def test_keys_are_renewed_under_load(lab, certificates):
             thread.start()
         for _ in range(4):
             certs.make(os.path.join(certificates, "ec"), "ec")
-            renewed = certs.context(verify=os.path.join(certificates, "ec.crt"))
-
-            def is_served():
-                try:
-                    with certs.open_secure(lab, TRUSTED + "55", renewed) as one:
-                        return one.quit().code == 221
-                except ssl.SSLCertVerificationError:
-                    return False
-
-            labs.wait_until(is_served, 20 * labs.SLOW, "the renewed certificate is served")
+            certs.wait_served(lab, TRUSTED + "55", os.path.join(certificates, "ec.crt"))
         stop.set()
         for thread in threads:
             thread.join()

@@ -3,7 +3,6 @@
 
 import os
 import re
-import ssl
 
 import pytest
 
@@ -148,16 +147,7 @@ def test_a_plain_client_after_starttls_is_let_go(lab):
 def test_renewed_files_come_into_force_and_hurt_nobody(lab, certificates):
     with certs.open_secure(lab, TRUSTED + "11", context(certificates)) as old:
         certs.make(os.path.join(certificates, "ec"), "ec")
-        renewed = context(certificates)
-
-        def is_served():
-            try:
-                with certs.open_secure(lab, TRUSTED + "12", renewed) as client:
-                    return client.quit().code == 221
-            except ssl.SSLCertVerificationError:
-                return False
-
-        labs.wait_until(is_served, 15 * labs.SLOW, "the new certificate is served")
+        certs.wait_served(lab, TRUSTED + "12", os.path.join(certificates, "ec.crt"))
         assert old.envelope("a@example.com", "b@example.org").code == 250
         assert old.message(b"Subject: x\r\n\r\nstill here\r\n").code == 250
         assert old.quit().code == 221
