@@ -29,13 +29,15 @@ static const int allowed[] = {
         /* waiting */
         SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(futex),
         SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield),
-        /* memory */
-        SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock),
-        SCMP_SYS(munlock),
+        /* memory: see data_only[] too */
+        SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock), SCMP_SYS(munlock),
         /* signals, ourselves, the end */
         SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(tgkill), SCMP_SYS(gettid),
         SCMP_SYS(getpid), SCMP_SYS(geteuid), SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
+
+/* Their third argument is what the memory may be used for: anything but code. */
+static const int data_only[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
 
 static int load(void)
 {
@@ -44,8 +46,8 @@ static int load(void)
 
         for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed); i++)
                 r = seccomp_rule_add(context, SCMP_ACT_ALLOW, allowed[i], 0);
-        if (r == 0)
-                r = seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+        for (size_t i = 0; r == 0 && i < ARRAY_LEN(data_only); i++)
+                r = seccomp_rule_add(context, SCMP_ACT_ALLOW, data_only[i], 1,
                                      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         if (r == 0)
                 r = seccomp_load(context);

@@ -11,9 +11,9 @@
 void filter_lift_limits(void);
 
 /*
- * Memory that is not dumped, nor swapped where the limit of locked memory allows it (it says so on stderr where not), and only the system calls that reading files and signing need: no socket, no
- * new program, no other process, no memory that becomes code. Another call ends the process. The list is off under
- * AddressSanitizer, whose runtime needs more.
+ * Memory that is not dumped, nor swapped where the limit of locked memory allows it (it says so on stderr where not), and
+ * only the system calls that reading files and signing need: no socket, no new program, no other process, no memory that
+ * is or becomes code. Another call ends the process. The list is off under AddressSanitizer, whose runtime needs more.
  * Returns 0 or a negative errno, with one line for people in reterr.
  */
 int filter_install(char *reterr, size_t reterr_size) MUST_CHECK;
