@@ -4,6 +4,8 @@
 
 Each check prints every finding as file:line: what, so that one run shows all of them.
 """
+import configparser
+import glob
 import os
 import re
 import sys
@@ -254,6 +256,18 @@ class Lint(unittest.TestCase):
         used = set(re.findall(r'\bCOUNTER_(\w+)', code))
         self.check(['counters.def: %s: nothing counts it' % name for _, rows in counters_doc.read()
                     for name, _, _ in rows if name not in used])
+
+    def test_units_are_always_started_again(self):
+        """systemd gives a service up that ends five times in ten seconds, whatever its Restart= says, unless told not to."""
+        findings, units = [], glob.glob(os.path.join(ROOT, 'deploy/systemd/*.service'))
+        self.assertGreaterEqual(len(units), 3)
+        for path in units:
+            unit = configparser.RawConfigParser(strict=False)
+            unit.optionxform = str
+            unit.read(path)
+            if unit['Service'].get('Restart') == 'always' and unit['Unit'].get('StartLimitIntervalSec') != '0':
+                findings.append(path + ': Restart=always without StartLimitIntervalSec=0')
+        self.check(findings)
 
     def test_tcp_rows_name_tests(self):
         """Every row of docs/TCP.md that says done names a test, and every test named is there."""
