@@ -83,7 +83,7 @@ void starttls_input(struct sessions *ss, struct session *s)
 {
         if (ilist_node_is_on(&ss->handshake[s->tls].node))
                 return;
-        /* Who has his signature needs no slot, and gives back a TLS connection soon: before those who do. */
+        /* Who has his signature, or resumes without one, needs no slot, and is done soon: before those who do. */
         if (tls_is_signed(tls_of(ss, s)))
                 ilist_push_front(&ss->handshakes, s->tls);
         else
@@ -160,7 +160,7 @@ static void conclude(struct sessions *ss, struct session *s)
         }
 }
 
-/* The first that can go on, by index of its TLS connection: while all slots for signatures are taken, one that has had its own. */
+/* The first that can go on, by index of its TLS connection: while all slots for signatures are taken, one that needs none. */
 static uint32_t next_due(const struct sessions *ss)
 {
         uint32_t index = ss->handshakes.head;

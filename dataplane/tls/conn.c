@@ -227,7 +227,8 @@ bool conn_sign(const struct keys_request *request, uint8_t *signature, size_t *r
         bool done;
 
         /* Ours: tls_input() begins no handshake without a slot, and each signs once. */
-        if (conn == NULL || ASYNC_get_current_job() == NULL || conn->slot != SLOT_NONE || tls_is_busy(pool))
+        if (conn == NULL || ASYNC_get_current_job() == NULL || conn->slot != SLOT_NONE || tls_is_signed(conn) ||
+            tls_is_busy(pool))
                 return false;
         for (conn->slot = 0; pool->slot[conn->slot].state != SLOT_FREE;)
                 conn->slot++;
@@ -274,7 +275,7 @@ bool tls_is_waiting(const struct tls_conn *conn)
 
 bool tls_is_signed(const struct tls_conn *conn)
 {
-        return conn->is_signed;
+        return conn->is_signed || tls_is_resumed(conn);
 }
 
 bool tls_is_busy(const struct tls_pool *pool)
@@ -397,7 +398,7 @@ static void fill(struct tls_conn *conn)
 size_t tls_input(struct tls_conn *conn, const uint8_t *bytes, size_t len)
 {
         if (conn->state == TLS_ST_HANDSHAKE &&
-            (tls_is_waiting(conn) || (!conn->is_signed && conn->job == NULL && tls_is_busy(conn->pool))))
+            (tls_is_waiting(conn) || (!tls_is_signed(conn) && conn->job == NULL && tls_is_busy(conn->pool))))
                 return 0;
         conn->in = bytes;
         conn->in_len = len;

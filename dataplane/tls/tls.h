@@ -164,7 +164,7 @@ struct tls_conn *tls_conn_at(const struct tls_pool *pool, uint32_t index);
 /* Does the handshake wait for a signature? */
 bool tls_is_waiting(const struct tls_conn *conn);
 
-/* Has it had its signature? Then it goes on even while tls_is_busy(). */
+/* Has it had its signature, or does it need none, as its session is resumed? Then it goes on even while tls_is_busy(). */
 bool tls_is_signed(const struct tls_conn *conn);
 
 /* Do KEYS_IN_FLIGHT handshakes of the pool wait already? */

@@ -221,7 +221,29 @@ static void test_resumption_needs_no_signature(void **state)
         assert_int_equal(SSL_set_session(link.client.ssl, first.client.session), 1);
         assert_int_equal(handshake(&link), SSL_ERROR_NONE);
         assert_true(tls_is_resumed(link.conn));
+        assert_true(tls_is_signed(link.conn)); /* there is none to wait for */
         assert_false(tls_next_request(link.pool, &request));
+        link_close(&link);
+        link_close(&first);
+}
+
+/* A client that would resume and is asked for another group (RFC 8446 4.1.4) may resume or not: it may need a signature. */
+static void test_resumption_is_asked_again(void **state)
+{
+        struct link first, link;
+
+        link_open(&first, TLS1_3_VERSION, NULL);
+        assert_int_equal(handshake(&first), SSL_ERROR_NONE);
+        talk(&first, "NOOP\r\n", "250 ok\r\n");
+        link_open(&link, TLS1_3_VERSION, NULL);
+        assert_int_equal(SSL_set1_groups_list(link.client.ssl, "P-521:X25519"), 1);
+        assert_int_equal(SSL_set_session(link.client.ssl, first.client.session), 1);
+        SSL_do_handshake(link.client.ssl);
+        client_to_server(&link);
+        assert_int_equal(tls_state(link.conn), TLS_ST_HANDSHAKE);
+        assert_false(tls_is_signed(link.conn));
+        assert_int_equal(handshake(&link), SSL_ERROR_NONE);
+        assert_true(tls_is_resumed(link.conn));
         link_close(&link);
         link_close(&first);
 }
@@ -276,6 +298,7 @@ int main(void)
                 cmocka_unit_test(test_ends_while_waiting),
                 cmocka_unit_test(test_waiting_is_bounded),
                 cmocka_unit_test(test_resumption_needs_no_signature),
+                cmocka_unit_test(test_resumption_is_asked_again),
                 cmocka_unit_test(test_stack),
         };
 
