@@ -201,6 +201,12 @@ static SSL_CTX *context_for(const struct tls_set *set, X509 *leaf, int type)
         return NULL;
 }
 
+/* The key is what greyline-keys cannot sign with. */
+static bool fail_key(char reterr[TLS_ERROR_MAX], const char *path)
+{
+        return fail(reterr, "%.150s: no usable certificate: its key is neither EC nor RSA of at most %u bits", path, KEYS_BITS_MAX);
+}
+
 /* Put a key beside the certificate that is the context's newest. */
 static bool use_key(struct certificate *certificate, X509 *leaf, const char *path, char reterr[TLS_ERROR_MAX])
 {
@@ -208,18 +214,17 @@ static bool use_key(struct certificate *certificate, X509 *leaf, const char *pat
         bool done;
 
         ERR_clear_error();
-        if (public == NULL || !key_fingerprint(public, certificate->key))
+        if (!key_fingerprint(public, certificate->key))
                 return fail(reterr, "%.150s: no usable certificate: %s", path, reason());
         stub = key_stub(public);
         if (stub == NULL)
-                return fail(reterr, "%.150s: no usable certificate: its key is neither EC nor RSA of at most %u bits", path,
-                            KEYS_BITS_MAX);
+                return fail_key(reterr, path);
         done = SSL_CTX_use_PrivateKey(certificate->context, stub) == 1;
         EVP_PKEY_free(stub);
         return done || fail(reterr, "%.150s: no usable certificate: %s", path, reason());
 }
 
-/* The first certificate of a PEM file. */
+/* The first certificate of a PEM file; its key is of an algorithm that the library knows. */
 static X509 *read_leaf(const char *path, char reterr[TLS_ERROR_MAX])
 {
         BIO *file;
@@ -231,6 +236,11 @@ static X509 *read_leaf(const char *path, char reterr[TLS_ERROR_MAX])
         if (leaf == NULL)
                 fail(reterr, "%.150s: no usable certificate: %s", path, reason());
         BIO_free(file);
+        if (leaf && X509_get0_pubkey(leaf) == NULL) {
+                fail_key(reterr, path);
+                X509_free(leaf);
+                return NULL;
+        }
         return leaf;
 }
 

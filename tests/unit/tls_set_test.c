@@ -90,6 +90,27 @@ static void test_choice(void **state)
         tls_set_give(set);
 }
 
+/* As ed.crt, but with a key of an algorithm that nobody knows, wherever the certificate names it. */
+static void write_unknown(void)
+{
+        static const uint8_t ed25519[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 };
+        FILE *file = fopen(tls_rig_path("ed.crt"), "r");
+        X509 *cert = PEM_read_X509(file, NULL, NULL, NULL);
+        unsigned char *der = NULL;
+        int len = i2d_X509(cert, &der);
+
+        fclose(file);
+        for (int i = 0; i + (int)sizeof(ed25519) <= len; i++) {
+                if (memcmp(der + i, ed25519, sizeof(ed25519)) == 0)
+                        der[i + 4] = 0x7f;
+        }
+        file = fopen(tls_rig_path("unknown.crt"), "w");
+        assert_int_equal(PEM_write(file, "CERTIFICATE", "", der, len) > 0, 1);
+        fclose(file);
+        OPENSSL_free(der);
+        X509_free(cert);
+}
+
 /* Only certificates are read: a key file need not be there (greyline-keys has its own test). */
 static void test_unusable_files(void **state)
 {
@@ -100,12 +121,14 @@ static void test_unusable_files(void **state)
                 { "two.key", "two.key: no usable certificate: no start line" },
                 { "empty", "empty: no usable certificate: " },
                 { "ed.crt", "ed.crt: no usable certificate: its key is neither EC nor RSA of at most 4096 bits" },
+                { "unknown.crt", "unknown.crt: no usable certificate: its key is neither EC nor RSA of at most 4096 bits" },
                 { "two.crt", NULL },
         };
         EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 
         fclose(fopen(tls_rig_path("empty"), "w"));
         tls_rig_write("ed", "mx.ed.test", key, 86400);
+        write_unknown();
         for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 const struct tls_files files = { tls_rig_path(cases[i].cert), "/nowhere.key" };
                 char error[TLS_ERROR_MAX] = "";
