@@ -75,18 +75,24 @@ static int take_dir(const char *dir, const struct privs_user *user, char error[E
 {
         char path[ERROR_MAX / 2];
         struct stat st;
-        int fd;
+        int fd, r;
 
         if (mkdir(dir, 0700) < 0 && errno != EEXIST)
                 return snprintf(error, ERROR_MAX, "%s: %s: make it, or give another one with --keys-dir", dir,
                                 strerror(errno)), -1;
-        if (privs_own(user, dir) < 0)
-                return snprintf(error, ERROR_MAX, "%s: it cannot be given to user %s", dir, user->name), -1;
+        r = privs_own(user, dir);
+        if (r < 0)
+                return snprintf(error, ERROR_MAX, "%s: it cannot be given to user %s: %s", dir, user->name, strerror(-r)), -1;
         filter_lift_limits();
-        if (privs_drop(user) < 0)
-                return snprintf(error, ERROR_MAX, "cannot become user %s", user->name), -1;
-        if (stat(dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-                return snprintf(error, ERROR_MAX, "%s: it must belong to the user of greyline-keys, mode 0700", dir), -1;
+        r = privs_drop(user);
+        if (r < 0)
+                return snprintf(error, ERROR_MAX, "cannot become user %s: %s", user->name, strerror(-r)), -1;
+        if (stat(dir, &st) < 0)
+                return snprintf(error, ERROR_MAX, "%s: %s: the user of greyline-keys must be able to enter it", dir,
+                                strerror(errno)), -1;
+        if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+                return snprintf(error, ERROR_MAX, "%s: it must belong to the user of greyline-keys (%u), mode 0700: it is "
+                                "%u's, mode %04o", dir, geteuid(), st.st_uid, st.st_mode & 07777), -1;
         snprintf(path, sizeof(path), "%s/lock", dir);
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
