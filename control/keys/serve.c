@@ -47,7 +47,6 @@ static void look_for_file(struct server *server, uint64_t now_ms)
                 keys_done(&server->link);
                 return;
         }
-        atomic_store(&server->link.page->pid, getpid());
 }
 
 /* --- the list ------------------------------------------------------------------------------------------------------ */

@@ -25,7 +25,7 @@
 #include "dataplane/shared/bug.h"
 #include "dataplane/shared/ring.h"
 
-#define KEYS_VERSION       1u
+#define KEYS_VERSION       2u
 #define KEYS_WORKERS_MAX   64u  /* as LINK_WORKERS_MAX */
 #define KEYS_FINGERPRINT   32u  /* SHA-256 of the DER of the public key (SubjectPublicKeyInfo) */
 #define KEYS_DIGEST_MAX    64u
@@ -117,7 +117,6 @@ struct keys_page {
         /* greyline-keys: rw, dataplane: ro */
         _Alignas(64) _Atomic uint64_t beat_ms; /* monotonic clock of its last turn, 0: never was here */
         _Atomic uint32_t list_done;            /* the list_version that state[] is about */
-        _Atomic int32_t pid;
         struct keys_state state[KEYS_LIST_MAX];
 };
 
