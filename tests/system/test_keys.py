@@ -52,6 +52,26 @@ def handshake(lab, source, kind="ec", version=ssl.TLSVersion.TLSv1_3, timeout=20
     return took
 
 
+@contextlib.contextmanager
+def busy(turn, sources):
+    """Clients that do turn(source) again and again meanwhile. They end whatever happens: nothing else would end them."""
+    stop = threading.Event()
+
+    def client(source):
+        while not stop.is_set():
+            turn(source)
+
+    threads = [threading.Thread(target=client, args=(source,)) for source in sources]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 def counter(lab, name):
     found = [value for key, value in lab.metrics().items() if re.match(rf"greyline_{name}(_total)?(\{{|$)", key)]
     assert found, name
@@ -234,13 +254,15 @@ def test_plain_sessions_under_a_flood_of_handshakes(lab):
         clients = [fork.Process(target=flood, args=(f"{TRUSTED}{71 + i}", stop)) for i in range(2)]
         for client in clients:
             client.start()
-        labs.wait_until(lambda: done.value > before + 2, 30 * labs.SLOW, "the flood begins")
-        before, begun = done.value, time.monotonic()
-        print(f"a session in a flood: {latency()}, {(done.value - before) / (time.monotonic() - begun):.0f} handshakes a second")
-        stop.set()
-        for client in clients:
-            client.join()
-            assert client.exitcode == 0
+        try:
+            labs.wait_until(lambda: done.value > before + 2, 30 * labs.SLOW, "the flood begins")
+            before, begun = done.value, time.monotonic()
+            print(f"a session in a flood: {latency()}, {(done.value - before) / (time.monotonic() - begun):.0f} handshakes a second")
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
+        assert [client.exitcode for client in clients] == [0, 0]
     assert done.value > 20
 
 
@@ -248,30 +270,23 @@ def test_killed_at_random_while_clients_shake_hands(lab):
     """Each handshake succeeds or ends cleanly; once the program is back all succeed."""
     dice = random.Random(SEED)
     lost, done, wrong = [], [], []
-    stop = threading.Event()
 
-    def client(source):
-        while not stop.is_set():
-            try:
-                handshake(lab, source, dice.choice(("ec", "rsa")),
-                          dice.choice((ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)), timeout=8)
-                done.append(source)
-            except (smtp.Lost, ssl.SSLError, ConnectionError) as error:
-                lost.append(repr(error))
-            except Exception as error:  # a hang, or a reply that makes no sense
-                wrong.append(repr(error))
+    def turn(source):
+        try:
+            handshake(lab, source, dice.choice(("ec", "rsa")),
+                      dice.choice((ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)), timeout=8)
+            done.append(source)
+        except (smtp.Lost, ssl.SSLError, ConnectionError) as error:
+            lost.append(repr(error))
+        except Exception as error:  # a hang, or a reply that makes no sense
+            wrong.append(repr(error))
 
-    threads = [threading.Thread(target=client, args=(f"{TRUSTED}{30 + i}",)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for _ in range(15):
-        time.sleep(dice.uniform(0.05, 0.4))
-        lab.kill("keys1")
-        before = len(done)
-        labs.wait_until(lambda: len(done) > before + 4, 30 * labs.SLOW, "handshakes succeed after a kill")
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with busy(turn, [f"{TRUSTED}{30 + i}" for i in range(4)]):
+        for _ in range(15):
+            time.sleep(dice.uniform(0.05, 0.4))
+            lab.kill("keys1")
+            before = len(done)
+            labs.wait_until(lambda: len(done) > before + 4, 30 * labs.SLOW, "handshakes succeed after a kill")
     print(f"{len(done)} handshakes done, {len(lost)} lost in 15 kills: {sorted(set(lost))[:4]}")
     assert not wrong
     assert len(done) > 75
@@ -326,26 +341,19 @@ def _ehlo(lab):
 def test_keys_are_renewed_under_load(lab, certificates):
     """Certificate and key are exchanged again and again: no handshake meets one of each."""
     failed, done = [], []
-    stop = threading.Event()
 
-    def client(source):
-        while not stop.is_set():
-            try:
-                handshake(lab, source)
-                done.append(source)
-            except Exception as error:
-                failed.append(repr(error))
+    def turn(source):
+        try:
+            handshake(lab, source)
+            done.append(source)
+        except Exception as error:
+            failed.append(repr(error))
 
     with certs.open_secure(lab, TRUSTED + "50") as old:
-        threads = [threading.Thread(target=client, args=(f"{TRUSTED}{51 + i}",)) for i in range(3)]
-        for thread in threads:
-            thread.start()
-        for _ in range(4):
-            certs.make(os.path.join(certificates, "ec"), "ec")
-            certs.wait_served(lab, TRUSTED + "55", os.path.join(certificates, "ec.crt"))
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with busy(turn, [f"{TRUSTED}{51 + i}" for i in range(3)]):
+            for _ in range(4):
+                certs.make(os.path.join(certificates, "ec"), "ec")
+                certs.wait_served(lab, TRUSTED + "55", os.path.join(certificates, "ec.crt"))
         assert old.envelope("a@example.com", "b@example.org").code == 250
         assert old.message(b"Subject: x\r\n\r\nstill here\r\n").code == 250
         assert old.quit().code == 221
