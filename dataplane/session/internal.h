@@ -157,6 +157,7 @@ struct leg {
 struct handshake {
         struct ilist_node node;
         uint32_t session;
+        bool is_signed; /* while it waits: in which queue */
 };
 
 /* A health check of one backend: a dialogue without a client. */
@@ -209,7 +210,9 @@ struct sessions {
         struct tls_pool *tls;      /* NULL: no TLS at all */
         uint32_t tls_max;
         struct handshake *handshake; /* tls_max of them, by index of the TLS connection */
-        struct ilist handshakes;   /* whose client has sent a part of its handshake: those signed, then the others in turn */
+        struct ilist beginning;    /* whose client has sent a part of its handshake, first come first: before our signature, */
+        struct ilist finishing;    /* and behind it, or with no need of one */
+        bool began;                /* the last step was of beginning */
         bool has_keys_ring;
         struct ring keys_ring;     /* what is to be signed */
         const _Atomic uint64_t *keys_beat_ms;

@@ -89,7 +89,8 @@ struct sessions *sessions_new(const struct sessions_settings *settings, const st
         ss->has_keys_ring = settings->keys_ring &&
                             ring_attach_writer(&ss->keys_ring, settings->keys_ring, KEYS_SLOTS,
                                                sizeof(struct keys_request)) == 0;
-        ilist_init(&ss->handshakes, ss->handshake, sizeof(*ss->handshake));
+        ilist_init(&ss->beginning, ss->handshake, sizeof(*ss->handshake));
+        ilist_init(&ss->finishing, ss->handshake, sizeof(*ss->handshake));
         wheel_init(&ss->wheel, &ss->session[0].timer, sizeof(struct session), ss->now_us / 1000);
         grey_tokens_init(&ss->tokens, grey_table_entries(ss->grey), window_max(ss->image), ss->workers,
                          ss->wall_sec);

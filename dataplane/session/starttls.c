@@ -3,9 +3,10 @@
  * From STARTTLS to the end of the handshake (RFC 3207). What the client sent behind the command is thrown away
  * before the first octet of TLS is looked at: there is no way from there into the encrypted session.
  *
- * A step of a handshake costs 0.1 to 0.2 ms, as much as hundreds of packets. Those that have something to do wait in a
- * queue, and a turn of the worker takes one step of one of them: a flood of handshakes makes handshakes slow, not the
- * rest.
+ * A step of a handshake costs 0.1 to 0.2 ms, as much as hundreds of packets. Those that have something to do wait in two
+ * queues, and a turn of the worker takes one step of one of them: a flood of handshakes makes handshakes slow, not the
+ * rest. Those that have had their signature, or need none, stand apart: what they lack needs no slot, and the work that
+ * was done for them would be lost behind a crowd that waits for one.
  *
  * A handshake that needs a signature leaves the queue until greyline-keys has answered, at most KEYS_WAIT_MS: then the
  * connection is dropped. Of those that wait there are KEYS_IN_FLIGHT; more begin when one has its answer.
@@ -79,21 +80,25 @@ bool starttls_begin(struct sessions *ss, struct session *s)
         return true;
 }
 
+static struct ilist *queue_of(struct sessions *ss, const struct handshake *handshake)
+{
+        return handshake->is_signed ? &ss->finishing : &ss->beginning;
+}
+
 void starttls_input(struct sessions *ss, struct session *s)
 {
-        if (ilist_node_is_on(&ss->handshake[s->tls].node))
+        struct handshake *handshake = &ss->handshake[s->tls];
+
+        if (ilist_node_is_on(&handshake->node))
                 return;
-        /* Who has his signature, or resumes without one, needs no slot, and is done soon: before those who do. */
-        if (tls_is_signed(tls_of(ss, s)))
-                ilist_push_front(&ss->handshakes, s->tls);
-        else
-                ilist_push(&ss->handshakes, s->tls);
+        handshake->is_signed = tls_is_signed(tls_of(ss, s));
+        ilist_push(queue_of(ss, handshake), s->tls);
 }
 
 void starttls_leave(struct sessions *ss, struct session *s)
 {
         if (s->tls != NONE && ilist_node_is_on(&ss->handshake[s->tls].node))
-                ilist_remove(&ss->handshakes, s->tls);
+                ilist_remove(queue_of(ss, &ss->handshake[s->tls]), s->tls);
 }
 
 /* Give the handshake what has come. A client has one signature of ours in all of it. */
@@ -160,14 +165,17 @@ static void conclude(struct sessions *ss, struct session *s)
         }
 }
 
-/* The first that can go on, by index of its TLS connection: while all slots for signatures are taken, one that needs none. */
+/*
+ * Whose turn it is, by index of its TLS connection; ILIST_NONE: nobody can go on. The queues take turns, and while all
+ * slots for signatures are taken it is always the second one's.
+ */
 static uint32_t next_due(const struct sessions *ss)
 {
-        uint32_t index = ss->handshakes.head;
+        uint32_t beginning = ss->beginning.head, finishing = ss->finishing.head;
 
-        if (index == ILIST_NONE || !tls_is_busy(ss->tls) || tls_is_signed(tls_conn_at(ss->tls, index)))
-                return index;
-        return ILIST_NONE;
+        if (beginning == ILIST_NONE || tls_is_busy(ss->tls))
+                return finishing;
+        return finishing == ILIST_NONE || !ss->began ? beginning : finishing;
 }
 
 bool starttls_is_due(const struct sessions *ss)
@@ -183,7 +191,8 @@ void starttls_turn(struct sessions *ss)
         if (index == ILIST_NONE)
                 return;
         s = &ss->session[ss->handshake[index].session];
-        ilist_remove(&ss->handshakes, index);
+        ss->began = !ss->handshake[index].is_signed;
+        starttls_leave(ss, s);
         step(ss, s);
         conclude(ss, s);
 }

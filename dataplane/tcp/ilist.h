@@ -57,20 +57,6 @@ static inline void ilist_push(struct ilist *list, uint32_t index)
         list->tail = index;
 }
 
-/* Put element index, which is in no list, before all others. */
-static inline void ilist_push_front(struct ilist *list, uint32_t index)
-{
-        struct ilist_node *node = ilist_at(list, index);
-
-        node->prev = ILIST_NONE;
-        node->next = list->head;
-        if (list->head != ILIST_NONE)
-                ilist_at(list, list->head)->prev = index;
-        else
-                list->tail = index;
-        list->head = index;
-}
-
 /* Take element index out of this list, which it is in. */
 static inline void ilist_remove(struct ilist *list, uint32_t index)
 {
